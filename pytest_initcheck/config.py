@@ -1,0 +1,281 @@
+"""One table of limits, and which of call, decorator, marker, ini and default decides each.
+
+Standard library only: pytest start-up imports this module.  PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_initcheck.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """One invariant: its name in text, its decorator, and one sentence for ``--help``."""
+
+    name: str
+    decorator: str
+    asserts: str
+
+    @property
+    def keyword(self) -> str:
+        return self.name.replace("-", "_")
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    Invariant("finite", "stays_finite", "parameters, outputs and gradients are finite"),
+    Invariant("inputs", "normalized_inputs", "the inputs are scaled as the initialisation assumes"),
+    Invariant("variance", "preserves_variance", "the signal neither vanishes nor explodes with depth"),
+    Invariant("saturation", "bounded_saturation", "few bounded units start where their slope is gone"),
+    Invariant("dead-relu", "bounded_dead_relu", "few rectifier units are inactive on every input"),
+)
+NAMES: tuple[str, ...] = tuple(row.name for row in INVARIANTS)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit: the same keyword in a call, a marker and (with ``initcheck_``) the ini file.
+
+    * ``parameter`` is its name in the decorator, ``asked`` the decorator's own default.
+    * ``default`` None means that the invariant judges harm by theory, as its help says.
+    """
+
+    keyword: str
+    invariant: str
+    parameter: str
+    default: float | None
+    asked: float | None
+    above: float
+    below: float
+    help: str
+
+    @property
+    def ini(self) -> str:
+        return f"initcheck_{self.keyword}"
+
+    def check(self, value: object, source: str) -> float:
+        """Return the value as a float.
+
+        Raises ConfigError if it is no number or outside the open range.
+        """
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ConfigError(f"{self.keyword} wants a number, got {value!r} ({source})")
+        if not (math.isfinite(value) and self.above < value < self.below):
+            raise ConfigError(
+                f"{self.keyword} must lie between {self.above:g} and {self.below:g}, "
+                f"got {value:g} ({source})"
+            )
+        return float(value)
+
+
+_INF = math.inf
+LIMITS: tuple[Limit, ...] = (
+    Limit("input_second_moment", "inputs", "limit", 46.0, None, 0, _INF, "largest E[x^2] of an input"),
+    Limit("input_columns", "inputs", "columns", 1000.0, None, 1, _INF, "largest ratio of column scales"),
+    Limit("input_mean", "inputs", "mean", None, 0.0, -_INF, _INF, "wanted mean, within std / 4"),
+    Limit("input_std", "inputs", "std", None, 1.0, 0, _INF, "wanted standard deviation, within 25 %"),
+    Limit(
+        "variance",
+        "variance",
+        "limit",
+        None,
+        10.0,
+        1,
+        _INF,
+        "factor around the matched length map; unset: judge harm only",
+    ),
+    Limit(
+        "saturation",
+        "saturation",
+        "limit",
+        0.25,
+        None,
+        0,
+        1,
+        "largest saturated share of a hidden layer",
+    ),
+    Limit(
+        "dead_relu",
+        "dead-relu",
+        "limit",
+        None,
+        None,
+        0,
+        1,
+        "largest dead share of a layer; unset: half of what a matched init keeps alive",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A limit's value and where it came from."""
+
+    value: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Every limit with its source."""
+
+    settings: Mapping[str, Setting]
+
+    def __getitem__(self, keyword: str) -> float | None:
+        return self.settings[keyword].value
+
+    def source(self, keyword: str) -> str:
+        return self.settings[keyword].source
+
+    def asked(self, keyword: str) -> bool:
+        return self.settings[keyword].source != "default"
+
+
+def known_keywords() -> tuple[str, ...]:
+    return tuple(row.keyword for row in LIMITS)
+
+
+def limit_row(keyword: str) -> Limit:
+    """Return the table's row for a keyword; ``dead-relu`` reads like ``dead_relu``.
+
+    Raises ConfigError with a suggestion for an unknown one.
+    """
+    wanted = keyword.replace("-", "_")
+    for row in LIMITS:
+        if row.keyword == wanted:
+            return row
+    raise ConfigError(f"unknown limit {keyword!r}{did_you_mean(wanted, known_keywords())}")
+
+
+def invariant_name(text: str) -> str:
+    """Return the invariant of this name, written with dashes or underscores.
+
+    Raises ConfigError with a suggestion for an unknown one.
+    """
+    wanted = text.replace("_", "-")
+    if wanted not in NAMES:
+        raise ConfigError(f"unknown invariant {text!r}{did_you_mean(wanted, NAMES)}")
+    return wanted
+
+
+def resolve(*layers: tuple[str, Mapping[str, object]]) -> Limits:
+    """Return the limits that these layers give; the first layer that names one decides it.
+
+    Each layer is its source ("call", "marker", ...) and keyword -> value; None values are unset.
+    A value may be a :class:`Setting`, whose own source is then kept.
+
+    Raises ConfigError for an unknown keyword or a value out of range.
+
+    >>> limits = resolve(("call", {"saturation": 0.1}), ("ini", {"saturation": 0.2}))
+    >>> limits["saturation"], limits.source("saturation"), limits.source("variance")
+    (0.1, 'call', 'default')
+    """
+    chosen: dict[str, Setting] = {}
+    for source, values in layers:
+        for keyword, value in values.items():
+            row = limit_row(keyword)
+            if isinstance(value, Setting):
+                source_here, value = value.source, value.value
+            else:
+                source_here = source
+            if value is None:
+                continue
+            number = row.check(value, source_here)
+            chosen.setdefault(row.keyword, Setting(number, source_here))
+    for row in LIMITS:
+        chosen.setdefault(row.keyword, Setting(row.default, "default"))
+    return Limits(chosen)
+
+
+def selected(only: Iterable[str] | str | None) -> tuple[str, ...]:
+    """Return the invariants to check: all, or those named and ``finite``, in the table's order.
+
+    >>> selected("dead_relu")
+    ('finite', 'dead-relu')
+    """
+    if only is None:
+        return NAMES
+    wanted = {invariant_name(name) for name in ([only] if isinstance(only, str) else only)}
+    return tuple(name for name in NAMES if name in wanted or name == "finite")
+
+
+CALL_OPTIONS = ("batch", "ignore_sites", "mode", "only", "strict")
+"""What a marker and a fixture call take besides limits."""
+
+
+def check_marker(args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+    """Raise ConfigError unless these can be the arguments of ``@pytest.mark.initcheck``.
+
+    >>> check_marker((), {"saturation": 0.05, "only": ["saturation"]})
+    """
+    if args:
+        raise ConfigError(f"takes keywords only, got {args[0]!r}; for example saturation=0.05")
+    for keyword, value in kwargs.items():
+        if keyword in CALL_OPTIONS:
+            continue
+        if keyword not in known_keywords():
+            known = (*known_keywords(), *CALL_OPTIONS)
+            raise ConfigError(f"unknown argument {keyword!r}{did_you_mean(keyword, known)}")
+        if value is not None:
+            limit_row(keyword).check(value, "marker")
+    only = kwargs.get("only")
+    if isinstance(only, (str, list, tuple)):
+        selected(only)
+    elif only is not None:
+        raise ConfigError(f"only= takes names of invariants, got {only!r}")
+
+
+_INI_SECTIONS = ("pytest", "tool:pytest", "tool.pytest", "tool.pytest.ini_options")
+
+
+def unknown_ini_keys(text: str, known: Iterable[str]) -> list[str]:
+    """Return the ``initcheck*`` keys of pytest's own sections of a configuration file not in ``known``.
+
+    >>> unknown_ini_keys("[pytest]\\ninitcheck_varianse = 3\\n", ["initcheck_variance"])
+    ['initcheck_varianse']
+    """
+    section, found = "", []
+    for line in text.splitlines():
+        if heading := re.match(r"\[([^\[\]]+)\]", line):
+            section = heading[1].strip()
+        key = re.match(r"""["']?(initcheck\w*)["']?\s*[=:]""", line)
+        if key and section in _INI_SECTIONS and key[1] not in known:
+            found.append(key[1])
+    return found
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line and the ini file ask of one pytest run."""
+
+    collect: bool = False
+    only: bool = False
+    specs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    root_seed: int = 0
+    strict: bool = False
+    show_all: bool = False
+    json_path: Path | None = None
+    limits: Mapping[str, Setting] = field(default_factory=dict)
+    batch: int | None = None
+    allows: tuple[tuple[str, str, str], ...] = ()
+    files: tuple[str, ...] | None = None
+
+
+def allow_fields(line: str) -> tuple[str, str, str]:
+    """Split a line of ``initcheck_allow`` into invariant, glob of sites and reason.
+
+    Raises ConfigError for any other form, an unknown invariant or an empty reason.
+
+    >>> allow_fields("dead_relu | backbone.* | pruned on purpose")
+    ('dead-relu', 'backbone.*', 'pruned on purpose')
+    """
+    parts = [part.strip() for part in line.split("|", 2)]
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"initcheck_allow wants 'INVARIANT | SITES | REASON' per line, got {line!r}")
+    return invariant_name(parts[0]), parts[1], parts[2]

@@ -1,0 +1,71 @@
+"""What can go wrong, by name. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InitCheckError(AssertionError):
+    """A model violates an invariant; ``report`` holds what was measured."""
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class FiniteViolation(InitCheckError):
+    """A parameter, a value or a gradient is not finite."""
+
+
+class InputsViolation(InitCheckError):
+    """The inputs are not scaled as an initialisation assumes."""
+
+
+class VarianceViolation(InitCheckError):
+    """The signal vanishes or explodes with depth."""
+
+
+class SaturationViolation(InitCheckError):
+    """Bounded activations start outside their responsive range."""
+
+
+class DeadReluViolation(InitCheckError):
+    """Rectifier units are inactive on every input."""
+
+
+VIOLATIONS: dict[str, type[InitCheckError]] = {
+    "finite": FiniteViolation,
+    "inputs": InputsViolation,
+    "variance": VarianceViolation,
+    "saturation": SaturationViolation,
+    "dead-relu": DeadReluViolation,
+}
+
+
+class ConfigError(ValueError):
+    """A limit, a name or an option that cannot be used; the message names the remedy."""
+
+
+class ModelError(Exception):
+    """A model that cannot be judged; the message is one clear line with the remedy.
+
+    ``traceback_text`` is the user's own traceback where their code raised.
+    """
+
+    def __init__(self, message: str, *, traceback_text: str | None = None) -> None:
+        super().__init__(message)
+        self.traceback_text = traceback_text
+
+
+class InitCheckWarning(UserWarning):
+    """A claim could not be decided either way."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` or, with nothing near, the list of known words."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(names)}"

@@ -1,0 +1,40 @@
+"""finite: parameters, values and gradients are finite (default-rules.md R1). PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+from pytest_initcheck.config import Limits
+from pytest_initcheck.invariants import Measure, event
+from pytest_initcheck.sequential import FATAL_P0, FATAL_P1
+from pytest_initcheck.trace import Trace
+
+NAME = "finite"
+
+
+def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
+    """Return three fatal claims: on parameters, on values, on gradients."""
+    bad_parameter = next((p for p in trace.parameters if p.non_finite), None)
+    bad_site = next((s for s in trace.sites if not s.value.finite and s.kind != "input"), None)
+    owner = -1
+    if bad_parameter is not None:
+        owner = next((s.index for s in trace.sites if bad_parameter.name in _names(s)), -1)
+    found = [
+        _claim("parameters", owner, bad_parameter is not None, bad_parameter and bad_parameter.name),
+        _claim("values", -1 if bad_site is None else bad_site.index, bad_site is not None, None),
+    ]
+    if trace.gradient is not None:
+        bad = trace.gradient.non_finite
+        found.append(_claim("gradients", -1, bool(bad), bad[0] if bad else None))
+    return tuple(found)
+
+
+def _names(site: object) -> tuple[str, ...]:
+    parameters = (getattr(site, "weight", None), getattr(site, "bias", None))
+    return tuple(p.name for p in parameters if p is not None)
+
+
+def _claim(name: str, site: int, happened: bool, note: str | None) -> Measure:
+    return event(name, site, happened, p0=FATAL_P0, p1=FATAL_P1, note=note)
+
+
+def seeds_wanted(trace: Trace, limits: Limits) -> int:
+    return 1

@@ -1,0 +1,253 @@
+"""variance: the signal neither vanishes nor explodes with depth. PYTEST_DONT_REWRITE
+
+Unasked it judges harm, by principles that hold for any architecture (default-rules.md):
+
+* vanishing (R8): gradient descent can move the difference between inputs 2^8 times more slowly than
+  all outputs together, rho = D / max(M, 1) < 2^-16;
+* exploding (R5): the logits' variance is past 46, where half of the sigmoids that read them are
+  saturated; growth (R6): the second moment grows 100 times since the last normalisation.
+
+Asked for, it is the textbook property: every run of layers between normalisations follows the length
+map of a matched init within the limit (theory.md 2.1).
+"""
+
+from __future__ import annotations
+
+import math
+
+from pytest_initcheck import theory
+from pytest_initcheck.activations import activation
+from pytest_initcheck.config import Limits
+from pytest_initcheck.invariants import SLACK, Measure, event
+from pytest_initcheck.invariants.dead_relu import network_is_dead
+from pytest_initcheck.runs import LINEAR, Layer, Run, last_stretch, readers, run_spread, runs
+from pytest_initcheck.sequential import FATAL_P0, FATAL_P1
+from pytest_initcheck.trace import Trace
+
+NAME = "variance"
+VANISHING_BITS = -16.0
+LOGIT_VARIANCE = 46.0
+GROWTH = 100.0
+_WANTED_SLACK_BITS = 1.5
+
+
+def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
+    """Return the claims on harm, or on every layer's length where a limit is asked for."""
+    factor = limits["variance"]
+    if factor is None:
+        return _harm(trace, seeds)
+    found: list[Measure] = []
+    for run in runs(trace):
+        found.extend(_follows_map(run, math.log(factor), seeds))
+    return tuple(found)
+
+
+def seeds_wanted(trace: Trace, limits: Limits) -> int:
+    factor = limits["variance"]
+    variance = max((run_spread(run)[1] for run in runs(trace)), default=0.0)
+    target = _WANTED_SLACK_BITS * math.log(2) if factor is None else math.log(factor)
+    return max(1, math.ceil(variance * (SLACK / target) ** 2))
+
+
+# -- harm ----------------------------------------------------------------------------------------
+
+
+def _harm(trace: Trace, seeds: int) -> tuple[Measure, ...]:
+    found = [_vanishing(trace, seeds), *_exploding(trace, seeds)]
+    if not any(site.dead == 1 for site in trace.sites):
+        ignored = trace.gradient is not None and network_is_dead(trace)
+    else:
+        ignored = False
+    found.append(event("ignored-input", -1, ignored, p0=FATAL_P0, p1=FATAL_P1))
+    return tuple(found)
+
+
+def _vanishing(trace: Trace, seeds: int) -> Measure:
+    limit = (2.0**VANISHING_BITS, math.inf)
+    if trace.gradient is None:
+        return Measure(
+            "vanishing",
+            -1,
+            None,
+            limit=limit,
+            direction="vanishing",
+            vacuous="gradients were not seen, so vanishing cannot be judged",
+        )
+    rho = trace.gradient.difference / max(trace.gradient.common, 1.0)
+    # exactly zero is another event: the network is dead or ignores its input
+    # and what is not finite is for `finite` to report
+    value = math.log2(rho) if 0 < rho < math.inf else None
+    slack = max((_bits(*run_spread(run), seeds) for run in runs(trace)), default=0.0)
+    low = VANISHING_BITS - slack
+    return Measure("vanishing", -1, value, low=low, limit=limit, direction="vanishing")
+
+
+def _bits(b: float, v: float, seeds: int) -> float:
+    return (b + SLACK * math.sqrt(v / seeds)) / math.log(2)
+
+
+def _exploding(trace: Trace, seeds: int) -> tuple[Measure, ...]:
+    if trace.logits < 0:
+        return ()
+    last = next((run for run in runs(trace) if run.last), None)
+    inside, origins = last_stretch(trace)
+    spread = SLACK * math.sqrt(run_spread(last)[1] / seeds) / math.log(2) if last else 0.0
+    logits = trace.sites[trace.logits].value
+    variance = logits.second_moment - logits.mean**2
+    found = [
+        Measure(
+            "exploding",
+            trace.logits,
+            _log2(variance),
+            high=math.log2(LOGIT_VARIANCE) + spread,
+            limit=(0.0, LOGIT_VARIANCE),
+            direction="exploding",
+        )
+    ]
+    read = readers(trace)
+    grown = [
+        site
+        for site in inside
+        if site.kind not in ("scale", "matmul", "embedding")
+        # phases and gates are not signal: what only a bounded function reads may be large
+        and not (read[site.index] and all(_bounded(trace, r) for r in read[site.index]))
+    ]
+    if grown:
+        start = max([1.0, *(o.value.second_moment for o in origins if o.value.second_moment > 0)])
+        most = max(grown, key=lambda site: _or_zero(site.value.second_moment))
+        # growth through residual additions is a design error, not luck
+        residual = any(site.kind == "add" and len(site.reads) > 1 for site in inside)
+        found.append(
+            Measure(
+                "growth",
+                most.index,
+                _log2(most.value.second_moment / start),
+                high=math.log2(GROWTH) + (0.0 if residual else spread),
+                limit=(0.0, GROWTH),
+                direction="exploding",
+            )
+        )
+    return tuple(found)
+
+
+def _bounded(trace: Trace, index: int) -> bool:
+    site = trace.sites[index]
+    if site.kind == "softmax":
+        return True
+    if site.activation is None:
+        return False
+    return activation(site.activation).family in ("bounded", "periodic")
+
+
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _log2(value: float) -> float | None:
+    if math.isnan(value):
+        return None  # `finite` reports it
+    return math.log2(value) if value > 0 else None
+
+
+# -- the textbook property -------------------------------------------------------------------------
+
+
+def matched_range(layer: Layer) -> tuple[float, float]:
+    """Return the smallest and largest sigma_w^2 that a textbook gives this layer.
+
+    The gain of the activation that it reads through, or of the one that follows it (He's formula is
+    used for first layers too, which read no activation).
+    """
+    gains = (*theory.matched_gains(layer.reads_through), *theory.matched_gains(layer.followed_by))
+    return min(gains) ** 2, max(gains) ** 2
+
+
+def step_logs(layer: Layer) -> tuple[float, float]:
+    """Return ln of the layer's length over the largest and the smallest that a matched one gives.
+
+    Both compare with what a matched layer does to the very input that this one read.
+    """
+    read, length = layer.read.value.second_moment, layer.site.value.second_moment
+    if not (read > 0 and length > 0):
+        return 0.0, 0.0
+    low, high = matched_range(layer)
+    ratio = length / read
+    return math.log(ratio / high), math.log(ratio / (low * layer.site.coverage))
+
+
+def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
+    found: list[Measure] = []
+    above = below = b = v = 0.0
+    for layer in run.layers:
+        if layer.site.kind not in LINEAR or layer.site.kind == "embedding":
+            continue
+        high, low = step_logs(layer)
+        above, below = above + high, below + low
+        n = max(layer.site.units, 8)
+        c = theory.fluctuation(layer.reads_through) if layer.reads_through != "identity" else 2.0
+        v += c / n * (1 + 8 / n)
+        b += c / (2 * n) * (1 + 4 / n)
+        found.extend(_two_sided(layer, "steps", above, below, reach, b, v, seeds))
+    if run.plain:
+        found.extend(_total(run, reach, seeds))
+    return found
+
+
+def _two_sided(
+    layer: Layer, kind: str, above: float, below: float, reach: float, b: float, v: float, seeds: int
+) -> list[Measure]:
+    spread = SLACK * math.sqrt(v / seeds)
+    limit = (math.exp(-reach), math.exp(reach))
+    found = []
+    for direction, value, slack in (("exploding", above, spread), ("vanishing", below, b + spread)):
+        vacuous = None
+        if slack > reach:
+            vacuous = f"luck alone spreads the length {math.exp(slack):.3g}x at this width and depth"
+        bound = reach + slack
+        found.append(
+            Measure(
+                f"{layer.site.name}/{kind}/{direction}",
+                layer.site.index,
+                value,
+                low=-bound if direction == "vanishing" else -math.inf,
+                high=bound if direction == "exploding" else math.inf,
+                limit=limit,
+                direction=direction,
+                vacuous=vacuous,
+            )
+        )
+    return found
+
+
+def _total(run: Run, reach: float, seeds: int) -> list[Measure]:
+    """Compare each length with the matched map, iterated from the run's origin.
+
+    An activation whose length fixed point is unstable (GELU, SiLU, Mish) is matched only if the first
+    pre-activation has length 1, so its map starts there.
+    """
+    if not run.layers or run.layers[0].followed_by == "identity":
+        return []
+    found: list[Measure] = []
+    start = run.origin.value.second_moment
+    low, high = (start * bound for bound in matched_range(run.layers[0]))
+    if theory.length_slope(run.layers[0].followed_by) > 1 + 1e-9:
+        low = high = 1.0
+    lengths: list[float] = []
+    for index, layer in enumerate(run.layers):
+        if index:
+            smallest, largest = matched_range(layer)
+            low = smallest * theory.second_moment(layer.reads_through, low)
+            high = largest * theory.second_moment(layer.reads_through, high)
+        lengths.append(math.sqrt(low * high))
+        length = layer.site.value.second_moment
+        if not (length > 0 and low > 0):
+            break
+        widths = tuple(item.site.units for item in run.layers[: index + 1])
+        names = tuple(item.followed_by for item in run.layers[: index + 1])
+        b, v = theory.length_spread(widths, names, tuple(lengths))
+        found.extend(
+            _two_sided(
+                layer, "total", math.log(length / high), math.log(length / low), reach, b, v, seeds
+            )
+        )
+    return found

@@ -1,0 +1,99 @@
+"""One probe per framework, behind one small protocol; a framework is imported by its probe alone.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from pytest_initcheck.errors import ModelError
+from pytest_initcheck.inputs import Call, Distribution
+from pytest_initcheck.trace import Fingerprint, Glimpse, Trace
+
+
+class Probe(Protocol):
+    """What a framework has to offer; the probe modules are the implementations."""
+
+    FRAMEWORK: str
+
+    def owns(self, model: Any) -> bool:
+        """Tell whether this probe can observe the model."""
+
+    def random_state(self) -> Any:
+        """Return the framework's global random state."""
+
+    def restore_random_state(self, state: Any) -> None:
+        """Put a state from :meth:`random_state` back."""
+
+    def seed(self, seed: int) -> None:
+        """Seed the framework's global random state."""
+
+    def generator(self, seed: int) -> Any:
+        """Return what a factory's ``generator`` parameter is given."""
+
+    def fingerprints(self, model: Any) -> tuple[Fingerprint, ...]:
+        """Return one fingerprint per parameter tensor."""
+
+    def infer_inputs(self, model: Any) -> Distribution | Call:
+        """Return inputs for the model, from ``example_inputs()`` or its first layer.
+
+        Raises ModelError where neither tells.
+        """
+
+    def trace(self, model: Any, call: Call, *, mode: str, seed: int) -> Trace:
+        """Run forward and backward on these inputs, leave the model as it was, return the trace.
+
+        Raises ModelError for a model that fails on them.
+        """
+
+    def glimpse(self, model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
+        """Run forward only, and look for rare events."""
+
+
+_HOMES: Mapping[str, str] = {
+    "torch": "pytest_initcheck.probes.torch",
+    "numpy": "pytest_initcheck.probes.numpy",
+}
+
+
+def loaded() -> tuple[Probe, ...]:
+    """Return the probes whose framework this process has imported already."""
+    return tuple(_load(name) for name in _HOMES if name in sys.modules)
+
+
+def _load(framework: str) -> Probe:
+    return cast(Probe, importlib.import_module(_HOMES[framework]))
+
+
+def named(framework: str) -> Probe:
+    """Return the probe of a framework, importing it.
+
+    Raises ModelError with the install command if the framework is missing.
+    """
+    try:
+        return _load(framework)
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{framework} is not installed; run: python -m pip install 'pytest-initcheck[{framework}]'"
+        ) from error
+
+
+def probe_for(model: Any) -> Probe:
+    """Return the probe that can observe this model.
+
+    Raises ModelError if none can.
+    """
+    for probe in loaded():
+        if probe.owns(model):
+            return probe
+    kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
+    if model is None:
+        raise ModelError("the factory returned None; return the model")
+    raise ModelError(
+        f"no probe for a model of type {kind}; return a torch.nn.Module, a list of layers "
+        "(W, b, activation), or a forward function that calls ic.numpy.tap"
+    )

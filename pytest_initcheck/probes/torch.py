@@ -1,0 +1,371 @@
+"""The torch probe: state, seeds, forward and backward on a model that is left as it was found.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.errors import ModelError
+from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
+from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_recorder import ModuleStack, Recorder
+from pytest_initcheck.trace import (
+    Fingerprint,
+    Glimpse,
+    GradientEvidence,
+    InputColumns,
+    Parameter,
+    Trace,
+)
+
+FRAMEWORK = "torch"
+_SAMPLED = 4096
+_DROPOUTS = (nn.modules.dropout._DropoutNd,)
+
+
+def owns(model: Any) -> bool:
+    return isinstance(model, nn.Module)
+
+
+def random_state() -> Any:
+    return torch.get_rng_state()
+
+
+def restore_random_state(state: Any) -> None:
+    torch.set_rng_state(state)
+
+
+def seed(seed: int) -> None:
+    torch.manual_seed(seed)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _eager(model: Any) -> nn.Module:
+    """Return the module to observe; a compiled one is observed through its original."""
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError("a scripted module hides its operations; pass the module before torch.jit.script")
+    if any(p.is_meta for p in model.parameters()):
+        raise ModelError("the model is on the meta device and holds no numbers; build it on the CPU")
+    return model  # type: ignore[no-any-return]  # _orig_mod is untyped
+
+
+def _named_parameters(model: nn.Module) -> dict[str, Tensor]:
+    return dict(model.named_parameters(remove_duplicate=True))
+
+
+def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
+    module = _eager(model)
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise ModelError(f"{name} is lazy and has no shape yet; run a forward pass in the factory")
+    return tuple(_fingerprint(name, p) for name, p in _named_parameters(module).items())
+
+
+def _fingerprint(name: str, parameter: Tensor) -> Fingerprint:
+    flat = reductions.plain(parameter).reshape(-1).cpu()
+    stride = max(1, flat.numel() // _SAMPLED)
+    sample = flat[::stride].contiguous()
+    digest = hashlib.blake2b(sample.numpy().tobytes(), digest_size=16)
+    digest.update(np.float64(flat.sum(dtype=torch.float64)).tobytes())
+    constant = flat.numel() == 0 or bool((flat == flat[0]).all())
+    return Fingerprint(name, digest.hexdigest(), constant)
+
+
+def _describe(name: str, tensor: Tensor) -> Parameter:
+    flat = reductions.plain(tensor).reshape(-1)
+    count = flat.numel()
+    if count == 0:
+        return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0)
+    bad = int((~torch.isfinite(flat)).sum())
+    mean = float(flat.mean())
+    second = float(torch.dot(flat, flat)) / count
+    constant = bool((flat == flat[0]).all())
+    return Parameter(name, tuple(tensor.shape), count, mean, second, constant, bad)
+
+
+def infer_inputs(model: Any) -> Distribution | Call:
+    module = _eager(model)
+    example = getattr(module, "example_inputs", None)
+    if callable(example):
+        value = example()
+        return Call(tuple(value), {}) if isinstance(value, (tuple, list)) else Call((value,), {})
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            return Normal((layer.in_features,))
+        if isinstance(layer, nn.Embedding):
+            return Tokens((16,), layer.num_embeddings)
+        if isinstance(layer, (nn.RNNBase, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            break
+    raise ModelError(
+        "the inputs cannot be inferred from the first layer; pass inputs=ic.normal(...), "
+        "give the model an example_inputs() method, or use --initcheck-inputs normal:784"
+    )
+
+
+# -- one pass ------------------------------------------------------------------------------------
+
+
+def _on_model(value: Any, like: Tensor | None) -> Any:
+    """Bring numpy arrays and tensors to the model's device, floats to its dtype."""
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, Tensor) and like is not None:
+        if value.is_floating_point() and like.is_floating_point():
+            return value.to(like.device, like.dtype)
+        return value.to(like.device)
+    return value
+
+
+def _prepared(module: nn.Module, call: Call) -> Call:
+    like = next((p for p in module.parameters() if p.is_floating_point()), None)
+    args = tuple(_on_model(a, like) for a in call.args)
+    return Call(args, {key: _on_model(value, like) for key, value in call.kwargs.items()})
+
+
+def _input_tensors(call: Call) -> dict[str, Tensor]:
+    several = len(call.args) + len(call.kwargs) > 1
+    named = {f"input{i}" if several else "input": a for i, a in enumerate(call.args)}
+    named.update(call.kwargs)
+    return {name: value for name, value in named.items() if isinstance(value, Tensor)}
+
+
+@contextmanager
+def _undisturbed(module: nn.Module, mode: str) -> Iterator[None]:
+    """Set the mode with dropout off; afterwards modes and buffers are as they were."""
+    modes = [(part, part.training) for part in module.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    state = random_state()
+    try:
+        module.train(mode == "train")
+        for part, _ in modes:
+            if isinstance(part, _DROPOUTS):
+                part.training = False
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        with torch.no_grad():
+            for buffer, saved in buffers:
+                buffer.copy_(saved)
+        restore_random_state(state)
+
+
+def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
+    for name, tensor in _input_tensors(call).items():
+        recorder.add_input(name, tensor)
+    try:
+        with stack.watching(), torch.compiler.set_stance("force_eager"), recorder:
+            return module(*call.args, **call.kwargs)
+    except ModelError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(
+            f"{name} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
+            for name, t in _input_tensors(call).items()
+        )
+        detail = str(error).strip().splitlines()
+        first = detail[0] if detail else ""
+        raise ModelError(
+            f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; "
+            "pass inputs= of the shape and dtype that it takes",
+            traceback_text=_user_traceback(error),
+        ) from error
+
+
+def _user_traceback(error: BaseException) -> str:
+    """Format the traceback from the first frame that is not this package's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [i for i, frame in enumerate(frames) if "pytest_initcheck" in frame.filename]
+    theirs = [f for i, f in enumerate(frames) if i not in ours]
+    lines = traceback.format_list(traceback.StackSummary.from_list(theirs))
+    return "".join([*lines, *traceback.format_exception_only(error)])
+
+
+def _output_tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        if value.is_floating_point() or value.is_complex():
+            yield value
+    elif isinstance(value, Mapping):
+        names = sorted(value, key=lambda key: key not in ("logits", "last_hidden_state"))
+        for name in names:
+            yield from _output_tensors(value[name])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _output_tensors(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for item in dataclasses.fields(value):
+            yield from _output_tensors(getattr(value, item.name))
+
+
+def _output(value: Any) -> Tensor:
+    for tensor in _output_tensors(value):
+        if tensor.dim() > 0:
+            return tensor
+    kind = type(value).__name__
+    raise ModelError(f"the model returned {kind} without a floating-point tensor; return its output")
+
+
+def _batch_of(call: Call) -> int:
+    sizes = [t.shape[0] for t in _input_tensors(call).values() if t.dim() > 0]
+    return int(sizes[0]) if sizes else 1
+
+
+def _record(
+    model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
+) -> tuple[nn.Module, Call, Recorder, Tensor, dict[str, Parameter]]:
+    module = _eager(model)
+    call = _prepared(module, call)
+    tensors = _named_parameters(module)
+    described = {} if rare_only else {name: _describe(name, t) for name, t in tensors.items()}
+    stack = ModuleStack(module)
+    recorder = Recorder(stack, tensors, described, _batch_of(call), rare_only=rare_only)
+    torch.manual_seed(seed_value)
+    output = _output(_forward(module, call, recorder, stack))
+    return module, call, recorder, output, described
+
+
+def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
+    with _undisturbed(_eager(model), mode), torch.no_grad():
+        module, _, recorder, output, _ = _record(model, call, mode, seed, rare_only=True)
+        finite = bool(torch.isfinite(output).all())
+        for parameter in module.parameters():
+            finite = finite and bool(torch.isfinite(parameter.sum()))
+        varies = output.shape[0] < 2 or bool((output != output[:1]).any())
+        return Glimpse(quiet=finite and varies and not recorder.wholly_dead)
+
+
+def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
+    with _undisturbed(_eager(model), mode), torch.enable_grad():
+        module, call, recorder, output, described = _record(model, call, mode, seed, rare_only=False)
+        origin = recorder.origin(output)
+        out_site = origin.site if origin is not None else -1
+        logits_site, logits = _logits(recorder, out_site, output)
+        unobserved = list(recorder.unobserved)
+        gradient = None
+        reason = _no_gradient_reason(logits, _batch_of(call))
+        if reason is None:
+            gradient = _gradients(module, logits, recorder, seed)
+        else:
+            unobserved.append(("gradient", reason))
+    parameters = tuple(
+        dataclasses.replace(p, multiplicative=p.name in recorder.multiplicative)
+        for p in described.values()
+    )
+    return Trace(
+        FRAMEWORK,
+        _batch_of(call),
+        tuple(recorder.sites),
+        tuple(_columns(name, tensor) for name, tensor in _input_tensors(call).items()),
+        parameters,
+        out_site,
+        logits_site,
+        gradient,
+        tuple(unobserved),
+    )
+
+
+def _logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
+    """Return the input of a closing sigmoid, tanh or softmax, or the output itself."""
+    tensor = recorder.squashed.get(out_site)
+    if tensor is None:
+        return out_site, output
+    origin = recorder.origin(tensor)
+    return (origin.site if origin is not None else out_site), tensor
+
+
+def _no_gradient_reason(logits: Tensor, batch: int) -> str | None:
+    if not logits.requires_grad:
+        return "the output does not depend on a trainable parameter through autograd"
+    if logits.shape[0] != batch:
+        return "the output has no batch axis"
+    if batch < 8:
+        return "fewer than 8 samples: differences between inputs cannot be judged"
+    return None
+
+
+def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int) -> GradientEvidence:
+    """Two backward passes from the logits (default-rules.md 1)."""
+    named = {n: p for n, p in _named_parameters(module).items() if p.requires_grad}
+    draw = torch.Generator().manual_seed(seed)
+    shape = logits.shape
+    difference = torch.randn(shape, generator=draw).to(logits.device, torch.float32)
+    difference -= difference.mean(0, keepdim=True)
+    units = 1 if logits.dim() >= 4 else -1
+    common = torch.zeros(shape, device=logits.device)
+    direction = torch.randn(shape[units], generator=draw).to(logits.device)
+    if logits.dim() > 1:
+        common += direction.reshape([-1 if axis == units % logits.dim() else 1 for axis in range(logits.dim())])
+        positions = logits.numel() // shape[units]
+    else:
+        common += 1.0
+        positions = logits.numel()
+    target = logits.real if logits.is_complex() else logits
+
+    def squared_gradients(cotangent: Tensor, retain: bool) -> dict[str, float]:
+        cotangent = (cotangent / torch.linalg.vector_norm(cotangent)).to(target.dtype)
+        grads = torch.autograd.grad(
+            target, list(named.values()), cotangent, retain_graph=retain, allow_unused=True
+        )
+        flat = [None if g is None else reductions.plain(g).reshape(-1) for g in grads]
+        return {
+            name: 0.0 if g is None else float(torch.dot(g, g)) for name, g in zip(named, flat, strict=True)
+        }
+
+    by_difference = squared_gradients(difference, True)
+    by_common = squared_gradients(common, False)
+    matrices = {n: by_difference[n] for n in named if n in recorder.multiplicative}
+    weights = [n for n in matrices if named[n].dim() > 1]
+    bad = tuple(n for n in named if not math.isfinite(by_difference[n] + by_common[n]))
+    return GradientEvidence(
+        difference=sum(matrices.values()),
+        common=sum(by_common.values()) / positions,
+        live_matrices=sum(value > 0 for value in matrices.values()),
+        matrices=len(matrices),
+        non_finite=bad,
+        first_over_last=_first_over_last(weights, by_difference, named),
+    )
+
+
+def _first_over_last(
+    weights: list[str], squared: Mapping[str, float], named: Mapping[str, Tensor]
+) -> float:
+    """Return the ratio of the root mean squared gradients of the first and the last weight."""
+    if len(weights) < 2:
+        return math.nan
+    first, last = (squared[n] / named[n].numel() for n in (weights[0], weights[-1]))
+    return math.sqrt(first / last) if last > 0 else math.nan
+
+
+def _columns(name: str, tensor: Tensor) -> InputColumns:
+    shape = tuple(tensor.shape)
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return InputColumns(name, shape, reductions.moments(tensor.float(), shape[0] if shape else 1), True)
+    value = reductions.moments(tensor, shape[0] if shape else 1)
+    values = reductions.plain(tensor)
+    binary = bool(((values == 0) | (values == 1)).all())
+    if values.dim() < 2 or not value.finite:
+        return InputColumns(name, shape, value, binary)
+    axis = 1 if tensor.dim() in (2, 4, 5) else tensor.dim() - 1
+    others = [d for d in range(values.dim()) if d != axis]
+    scale = (values.double() ** 2).mean(others).sqrt()
+    used = torch.nonzero(scale > 0).reshape(-1)
+    if used.numel() == 0:
+        return InputColumns(name, shape, value, binary)
+    low, high = int(used[scale[used].argmin()]), int(scale.argmax())
+    return InputColumns(name, shape, value, binary, float(scale[low]), float(scale[high]), high, low)

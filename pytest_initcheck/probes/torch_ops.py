@@ -1,0 +1,179 @@
+"""What each aten operation is, in the field's terms. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from pytest_initcheck.activations import SELU_SCALE
+
+Arguments = tuple[Any, ...]
+
+ALIASES = frozenset(
+    "view _unsafe_view reshape _reshape_alias permute transpose t expand squeeze unsqueeze flatten "
+    "contiguous clone detach alias _to_copy to movedim swapaxes as_strided lift_fresh".split()
+)
+CREATIONS = frozenset(
+    "empty_like zeros_like ones_like full_like rand_like randn_like randint_like new_empty new_zeros "
+    "new_ones new_full new_empty_strided".split()
+)
+"""These take a shape from their argument, not its values."""
+SLICES = frozenset(
+    "select slice split split_with_sizes chunk unbind narrow index index_select gather".split()
+)
+NORMS: Mapping[str, int | None] = {
+    "native_layer_norm": 3,
+    "native_batch_norm": 2,
+    "cudnn_batch_norm": 2,
+    "miopen_batch_norm": 2,
+    "_native_batch_norm_legit": 2,
+    "_native_batch_norm_legit_functional": 2,
+    "native_group_norm": 2,
+    "_fused_rms_norm": None,
+    "rms_norm": None,
+}
+"""Normalisations and the position of their bias argument."""
+BATCH_NORMS = frozenset(name for name in NORMS if "batch_norm" in name)
+SCALES = frozenset("rsqrt sqrt std var linalg_vector_norm norm reciprocal".split())
+POOLS = frozenset(
+    "mean sum amax amin max min max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d "
+    "avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d max_pool2d "
+    "adaptive_avg_pool1d".split()
+)
+SOFTMAXES = frozenset("_softmax _safe_softmax _log_softmax".split())
+ATTENTION = frozenset(
+    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
+    "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
+    "_scaled_dot_product_fused_attention_overrideable".split()
+)
+RECURRENT = frozenset("mkldnn_rnn_layer _cudnn_rnn miopen_rnn lstm gru _thnn_fused_lstm_cell".split())
+MATMULS = frozenset("mm bmm mv addmm addmv baddbmm addbmm dot matmul linear mkldnn_linear".split())
+CONCATENATIONS = frozenset("cat stack concat".split())
+COMPARISONS = frozenset("gt ge".split())
+
+
+def _clamp(low: Any, high: Any) -> str | None:
+    low = float(low) if isinstance(low, (int, float)) else -math.inf
+    high = float(high) if isinstance(high, (int, float)) else math.inf
+    named = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "hardtanh"}
+    if (low, high) in named:
+        return named[low, high]
+    return "relu" if low == 0 else None
+
+
+def _at(args: Arguments, index: int, default: Any) -> Any:
+    return args[index] if len(args) > index else default
+
+
+def _elu(args: Arguments) -> str:
+    alpha, scale = _at(args, 1, 1.0), _at(args, 2, 1.0)
+    if math.isclose(scale, SELU_SCALE, rel_tol=1e-6):
+        return "selu"
+    return "elu" if alpha == 1 else f"elu({alpha:g})"
+
+
+def _leaky(slope: float) -> str:
+    return f"leaky_relu({slope:g})" if slope else "relu"
+
+
+def _prelu(args: Arguments) -> str:
+    return _leaky(float(args[1].detach().float().mean()))
+
+
+def _rrelu(args: Arguments) -> str:
+    return _leaky((_at(args, 2, 1 / 8) + _at(args, 3, 1 / 3)) / 2)
+
+
+def _fixed(name: str) -> Callable[[Arguments], str | None]:
+    return lambda args: name
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Arguments], str | None]] = {
+    "clamp": lambda args: _clamp(_at(args, 1, None), _at(args, 2, None)),
+    "clamp_min": lambda args: _clamp(_at(args, 1, None), None),
+    "hardtanh": lambda args: _clamp(_at(args, 1, -1.0), _at(args, 2, 1.0)),
+    "threshold": lambda args: "relu" if args[1] == args[2] == 0 else None,
+    "leaky_relu": lambda args: _leaky(_at(args, 1, 0.01)),
+    "elu": _elu,
+    "celu": _elu,
+    "_prelu_kernel": _prelu,
+    "prelu": _prelu,
+    "rrelu_with_noise": _rrelu,
+    "log_sigmoid_forward": _fixed("log_sigmoid"),
+    **{
+        name: _fixed(name)
+        for name in "relu relu6 selu silu mish softplus tanh sigmoid hardsigmoid hardswish erf sin".split()
+    },
+}
+
+
+def activation_of(op: str, args: Arguments, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the name of the activation that this call is, or None."""
+    if op == "gelu":
+        return "gelu_tanh" if kwargs.get("approximate", _at(args, 1, "none")) == "tanh" else "gelu"
+    if op in ("clamp", "clamp_min", "clamp_max"):
+        low, high = kwargs.get("min", _at(args, 1, None)), kwargs.get("max", _at(args, 2, None))
+        return _clamp(low, high) if op != "clamp_max" else None
+    if op == "maximum":
+        zeros = [
+            arg for arg in args if isinstance(arg, torch.Tensor) and arg.numel() <= 1 and not arg.any()
+        ]
+        return "relu" if zeros else None
+    rule = _ACTIVATIONS.get(op)
+    return rule(args) if rule is not None else None
+
+
+def matmul_operands(op: str, args: Arguments) -> tuple[Any, Any, Any]:
+    """Return (left, right, bias) of a matrix product."""
+    if op in ("addmm", "addmv", "baddbmm", "addbmm"):
+        return args[1], args[2], args[0]
+    if op in ("linear", "mkldnn_linear"):
+        return args[0], args[1].transpose(0, 1), _at(args, 2, None)
+    return args[0], args[1], None
+
+
+def matmul_fans(weight: torch.Tensor, *, on_the_right: bool) -> tuple[int, int]:
+    """Return (fan_in, fan_out) of a weight as it enters a product."""
+    shape = weight.shape
+    if len(shape) == 1:
+        return int(shape[0]), 1
+    rows, columns = int(shape[-2]), int(shape[-1])
+    return (rows, columns) if on_the_right else (columns, rows)
+
+
+def convolution_fans(args: Arguments) -> tuple[int, int]:
+    """Return (fan_in, fan_out) per output unit of ``aten.convolution`` (theory.md 2.8)."""
+    weight, stride, transposed, groups = args[1], args[3], args[6], args[8]
+    taps = math.prod(weight.shape[2:])
+    if transposed:
+        reached = math.prod(_spread(stride, weight.dim() - 2))
+        fan_in = max(1, round(weight.shape[0] // groups * taps / reached))
+        return fan_in, int(weight.shape[1]) * taps
+    return int(weight.shape[1]) * taps, int(weight.shape[0]) // groups * taps
+
+
+def convolution_coverage(args: Arguments) -> float:
+    """Return the average share of taps that lie inside the image (theory.md 2.8)."""
+    image, weight, stride, padding, dilation, transposed = *args[:2], *args[3:7]
+    if transposed:
+        return 1.0
+    dimensions = weight.dim() - 2
+    share = 1.0
+    steps, pads, gaps = (_spread(values, dimensions) for values in (stride, padding, dilation))
+    for axis in range(dimensions):
+        size, taps = int(image.shape[2 + axis]), int(weight.shape[2 + axis])
+        step, pad, gap = steps[axis], pads[axis], gaps[axis]
+        positions = max(1, (size + 2 * pad - gap * (taps - 1) - 1) // step + 1)
+        inside = sum(
+            0 <= o * step - pad + t * gap < size for o in range(positions) for t in range(taps)
+        )
+        share *= inside / (positions * taps)
+    return share
+
+
+def _spread(stride: Any, dimensions: int) -> list[int]:
+    values = list(stride)
+    return values * dimensions if len(values) == 1 else values

@@ -1,0 +1,1 @@
+"""A Report and its renderings. PYTEST_DONT_REWRITE"""

@@ -1,0 +1,192 @@
+"""The outcome of checking one model: one type behind every output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_initcheck.errors import VIOLATIONS, InitCheckError
+
+VERDICT_ORDER = ("error", "fail", "inconclusive", "pass")
+"""A model's verdict is the worst of its claims, in this order."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or that could not be decided, and where it starts."""
+
+    invariant: str
+    severity: str
+    verdict: str
+    direction: str | None
+    site: str | None
+    value: float | None
+    limit: tuple[float | None, float | None]
+    message: str
+    cause: str
+    fix: str
+    proof: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "invariant": self.invariant,
+            "severity": self.severity,
+            "verdict": self.verdict,
+            "direction": self.direction,
+            "site": self.site,
+            "value": json_number(self.value),
+            "limit": [json_number(bound) for bound in self.limit],
+            "message": self.message,
+            "cause": self.cause,
+            "fix": self.fix,
+            "proof": self.proof,
+        }
+
+
+@dataclass(frozen=True)
+class InvariantResult:
+    """The verdict on one invariant: the worst of its claims.
+
+    ``inits_seen`` and ``inits_wanted`` differ where the model's size ended rare-event claims early.
+    ``note`` says what a reader must know besides, for example what a matched init shows.
+    """
+
+    verdict: str
+    replicates: int
+    limit: tuple[float | None, float | None] | None
+    limit_source: str
+    claims: int = 0
+    inits_seen: int = 0
+    inits_wanted: int = 0
+    note: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "replicates": self.replicates,
+            "limit": None if self.limit is None else [json_number(bound) for bound in self.limit],
+            "limit_source": self.limit_source,
+            "claims": self.claims,
+            "inits_seen": self.inits_seen,
+            "inits_wanted": self.inits_wanted,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """One site of the last replicate; ``gain`` is relative to the linear site before it."""
+
+    name: str
+    op: str
+    second_moment: float
+    batch_variance: float
+    saturated: float | None
+    dead: float | None
+    gain: float | None
+    non_finite: bool
+    first_wrong: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "op": self.op,
+            "second_moment": json_number(self.second_moment),
+            "batch_variance": json_number(self.batch_variance),
+            "saturated": json_number(self.saturated),
+            "dead": json_number(self.dead),
+            "gain": json_number(self.gain),
+            "non_finite": self.non_finite,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured on one model and what follows from it.
+
+    * ``verdict`` is ``"pass"``, ``"fail"``, ``"inconclusive"`` or ``"error"``.
+    * ``claims`` is how many claims were evaluated, ``error_bound`` the probability that any of them
+      fails although a fresh init stays inside the widened limits in 90 % of draws.
+    * ``seeds`` is how many initialisations were drawn; ``spread`` the standard deviation over them
+      of log2 of the output's second moment.
+    """
+
+    id: str
+    framework: str | None
+    verdict: str
+    root_seed: int
+    invariants: Mapping[str, InvariantResult] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    sites: tuple[SiteRow, ...] = ()
+    unobserved: tuple[str, ...] = ()
+    error: str | None = None
+    error_traceback: str | None = None
+    example: str | None = None
+    inputs: str = ""
+    replicates: int = 0
+    seeds: int = 0
+    claims: int = 0
+    error_bound: float = 0.0
+    spread: float | None = None
+    seconds: float = 0.0
+    strict: bool = False
+    frameworks: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Neither failed nor in error; under ``strict`` only a pass is ok."""
+        return self.verdict == "pass" or (self.verdict == "inconclusive" and not self.strict)
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    def raise_if_failed(self, invariant: str | None = None) -> None:
+        """Raise the first failure, as the subclass of InitCheckError that belongs to its invariant.
+
+        * ``invariant`` narrows this to one invariant; an error of the model always raises.
+        """
+        from pytest_initcheck.report.terminal import render
+
+        if self.error is not None:
+            raise InitCheckError(render(self), self)
+        for finding in self.failures:
+            if invariant in (None, finding.invariant):
+                raise VIOLATIONS[finding.invariant](render(self, invariant), self)
+        if self.strict and invariant is None and self.verdict != "pass":
+            raise InitCheckError(render(self), self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this model's entry in the JSON report (schema version 1)."""
+        return {
+            "id": self.id,
+            "framework": self.framework,
+            "verdict": self.verdict,
+            "error": self.error,
+            "example": self.example,
+            "inputs": self.inputs,
+            "root_seed": self.root_seed,
+            "replicates": self.replicates,
+            "seeds": self.seeds,
+            "claims": self.claims,
+            "spread_log2": json_number(self.spread),
+            "seconds": round(self.seconds, 3),
+            "invariants": {name: result.to_dict() for name, result in self.invariants.items()},
+            "findings": [finding.to_dict() for finding in self.findings],
+            "sites": [site.to_dict() for site in self.sites],
+            "unobserved": list(self.unobserved),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        from pytest_initcheck.report.terminal import render
+
+        return render(self)
+
+
+def json_number(value: float | None) -> float | None:
+    """Return the number, or None where JSON has none (NaN and the infinities)."""
+    return value if value is not None and math.isfinite(value) else None

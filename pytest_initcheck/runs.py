@@ -1,0 +1,196 @@
+"""Reading a trace as a graph: the signal path, its runs between normalisations, its layers.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pytest_initcheck import theory
+from pytest_initcheck.trace import Site, Trace
+
+LINEAR = ("linear", "embedding")
+_BOUNDED = ("tanh", "sigmoid", "hardtanh", "hardsigmoid", "softsign", "erf", "sin")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A weight layer on the signal path: its site, what it reads through and what follows it."""
+
+    site: Site
+    read: Site
+    reads_through: str
+    followed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Layers between two normalisations: their scale is forgotten at either end.
+
+    ``plain`` says that nothing but layers and activations lies between them.
+    """
+
+    origin: Site
+    layers: tuple[Layer, ...]
+    plain: bool
+    last: bool
+
+
+def readers(trace: Trace) -> tuple[tuple[int, ...], ...]:
+    """Return, for each site, the sites that read it."""
+    found: list[list[int]] = [[] for _ in trace.sites]
+    for site in trace.sites:
+        for read in site.reads:
+            found[read].append(site.index)
+    return tuple(tuple(items) for items in found)
+
+
+def _signal(site: Site) -> float:
+    value = site.value.batch_variance
+    return value if math.isfinite(value) else 0.0
+
+
+def signal_path(trace: Trace) -> tuple[Site, ...]:
+    """Return the sites from an input to the logits along the largest centred signal.
+
+    At a gate the path follows what is gated, at an addition the larger operand.
+    """
+    if trace.logits < 0:
+        return ()
+    path = [trace.sites[trace.logits]]
+    while path[-1].reads:
+        operands = [trace.sites[index] for index in path[-1].reads]
+        if path[-1].kind in ("mul", "norm", "activation"):
+            operands = [s for s in operands if not _is_gate(s)] or operands
+        path.append(max(operands, key=_signal))
+    return tuple(reversed(path))
+
+
+def _is_gate(site: Site) -> bool:
+    return site.activation in _BOUNDED or site.kind in ("scale", "softmax")
+
+
+def runs(trace: Trace) -> tuple[Run, ...]:
+    """Cut the signal path at its normalisations into runs of layers; the head is left out.
+
+    The head is the last weight layer: its scale is a choice (zero heads, small policy heads), and the
+    logits are judged by themselves.
+    """
+    path = signal_path(trace)
+    weighted = [site.index for site in path if site.kind in LINEAR]
+    head = weighted[-1] if weighted else -1
+    found: list[Run] = []
+    origin: Site | None = None
+    layers: list[Layer] = []
+    through, plain = "identity", True
+    for before, site in zip((None, *path), path, strict=False):
+        if origin is None or before is None:
+            origin = site
+        if site.kind == "norm":
+            found.append(Run(origin, tuple(layers), plain, last=False))
+            origin, layers, through, plain = site, [], "identity", True
+        elif site.kind in LINEAR and site.index != head and before is not None:
+            layers.append(Layer(site, before, through, "identity"))
+            through = "identity"
+            plain = plain and site.op != "conv"
+        elif site.activation is not None and site.index != trace.output:
+            through = site.activation
+            if layers and layers[-1].followed_by == "identity":
+                layers[-1] = Layer(
+                    layers[-1].site, layers[-1].read, layers[-1].reads_through, site.activation
+                )
+        elif site.kind not in ("input", *LINEAR):
+            plain = False
+    if origin is not None:
+        found.append(Run(origin, tuple(layers), plain, last=True))
+    return tuple(run for run in found if run.layers or run.last)
+
+
+def run_spread(run: Run) -> tuple[float, float]:
+    """Return (b, V) of ln q at the end of the run, by the luck of a correct init (theory.md 2.5)."""
+    widths = tuple(layer.site.units for layer in run.layers)
+    return theory.length_spread(widths, tuple(layer.followed_by for layer in run.layers))
+
+
+def last_stretch(trace: Trace) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
+    """Return the sites between the last normalisations and the logits, and the sites they start from.
+
+    Everything that the logits depend on is walked back, not the signal path alone.
+    """
+    if trace.logits < 0:
+        return (), ()
+    inside: set[int] = set()
+    origins: set[int] = set()
+    waiting = [trace.logits]
+    while waiting:
+        index = waiting.pop()
+        if index in inside or index in origins:
+            continue
+        site = trace.sites[index]
+        if site.kind in ("norm", "input") or _is_gate(site):
+            origins.add(index)
+            continue
+        inside.add(index)
+        waiting.extend(site.reads)
+    return (
+        tuple(trace.sites[i] for i in sorted(inside)),
+        tuple(trace.sites[i] for i in sorted(origins)),
+    )
+
+
+def hidden_bounded(trace: Trace) -> tuple[Site, ...]:
+    """Return the bounded activations that something reads: an output's saturation is a choice."""
+    read = readers(trace)
+    return tuple(
+        site
+        for site in trace.sites
+        if site.saturated is not None and site.index != trace.output and read[site.index]
+    )
+
+
+def rectifiers(trace: Trace) -> tuple[Site, ...]:
+    """Return the activations that can be inactive, the output among them."""
+    return tuple(site for site in trace.sites if site.dead is not None)
+
+
+def rectifier_depths(trace: Trace) -> dict[int, int]:
+    """Return, per site, how many rectifiers lie on the longest way to it since an input or batch norm.
+
+    Batch normalisation centres every unit over the batch, so correlations start anew behind it.
+    """
+    depths: dict[int, int] = {}
+    for site in trace.sites:
+        below = max((depths[index] for index in site.reads), default=0)
+        if site.kind == "norm" and "batch_norm" in site.op:
+            below = 0
+        depths[site.index] = below + (site.dead is not None)
+    return depths
+
+
+def layer_before(trace: Trace, site: Site) -> Site:
+    """Return the weight layer that feeds this site, or the site itself if there is none."""
+    current = site
+    while current.kind not in LINEAR:
+        if not current.reads:
+            return site
+        current = max((trace.sites[index] for index in current.reads), key=_signal)
+    return current
+
+
+def activation_after(trace: Trace, site: Site) -> str | None:
+    """Return the activation that reads this site, through additions, norms and pools if need be."""
+    read = readers(trace)
+    waiting, seen = list(read[site.index]), set()
+    while waiting:
+        index = waiting.pop(0)
+        if index in seen:
+            continue
+        seen.add(index)
+        follower = trace.sites[index]
+        if follower.activation is not None:
+            return follower.activation
+        if follower.kind not in LINEAR:
+            waiting.extend(read[index])
+    return None
