@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import math
-
 from dataclasses import dataclass
 
 from pytest_initcheck import initializers, sequential, theory
@@ -232,7 +231,8 @@ def _says(claim: Claim, measure: Measure, trace: Trace, limits: Limits) -> str:
             return "the network is dead: no weight can make its output depend on the input"
         if measure.claim == "layer" and measure.fatal:
             return "every unit is inactive on every input"
-        return f"{_percent(value)} of its units are inactive on every input, at most {_percent(high)}; {measure.note}"
+        share = f"{_percent(value)} of its units are inactive on every input"
+        return f"{share}, at most {_percent(high)}; {measure.note}"
     return _says_variance(measure, trace, limits, shown)
 
 
@@ -257,7 +257,9 @@ def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -
         return "no weight can make the output depend on the input"
     if measure.claim == "vanishing":
         steps = 2.0 ** (-(measure.value or 0.0) / 2)
-        falls = f"the signal falls {1 / factor:.3g}x per layer over {depth} layers; " if factor < 0.9 else ""
+        falls = (
+            f"the signal falls {1 / factor:.3g}x per layer over {depth} layers; " if factor < 0.9 else ""
+        )
         return f"{falls}gradient descent separates inputs {steps:.2g} times too slowly (limit 256)"
     if measure.claim == "exploding":
         grows = f"the signal grows {factor:.3g}x per layer; " if factor > 1.1 else ""
@@ -306,7 +308,8 @@ def _why_inputs(trace: Trace, site: Site | None) -> _Why:
     integral = value.low >= 0 and 200 <= value.high <= 256
     what = "raw pixels 0..255" if integral else "raw, unscaled values"
     return _Why(
-        f"{what}: mean {value.mean:.3g}, standard deviation {std:.3g}, {value.low:.3g} to {value.high:.3g}",
+        f"{what}: mean {value.mean:.3g}, standard deviation {std:.3g}, "
+        f"{value.low:.3g} to {value.high:.3g}",
         f"x = (x - {value.mean:.3g}) / {std:.3g}, per column where columns differ",
     )
 
@@ -407,5 +410,3 @@ def _offset(site: Site, read: Site) -> str | None:
         f"its bias ({site.bias.mean:.3g} on average) outweighs what the weights make of the input "
         f"(standard deviation {math.sqrt(from_weights):.3g})"
     )
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,7 @@ from pytest_initcheck.errors import ConfigError
 __all__ = ["forward", "tap"]
 
 
-class _Observer(Protocol):
-    def __call__(
-        self, name: str, array: NDArray[Any], phi: Activation | None, weight: Any, bias: Any
-    ) -> None: ...
-
+_Observer = Callable[[str, NDArray[Any], Activation | None, Any, Any], None]
 
 _OBSERVER: ContextVar[_Observer | None] = ContextVar("pytest_initcheck_numpy_observer", default=None)
 

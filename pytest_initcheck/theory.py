@@ -209,6 +209,8 @@ def length_spread(
 
     V <- J^2 V + (c/n)(1 + 8/n) and b <- b + (c/2n)(1 + 4/n), with n at least 8 and J the slope of
     the length map; c/n is the law of Hanin and Rolnick 2018, the factors fit its next order.
+    Where J > 1 the spread is luck only while J^depth sqrt(c/n) < 1; V stops growing there, at
+    1 / (1 - J^-2), for beyond it the length does explode.
 
     >>> b, v = length_spread((64,) * 10, ("relu",) * 10)
     >>> round(b, 3), round(v, 3)
@@ -219,5 +221,7 @@ def length_spread(
         n = max(width, 8)
         c, j = fluctuation(name), log_slope(name, q)
         v = j * j * v + c / n * (1 + 8 / n)
+        if j > 1 + 1e-6:
+            v = min(v, 1 / (1 - j**-2))
         b += c / (2 * n) * (1 + 4 / n)
     return b, v

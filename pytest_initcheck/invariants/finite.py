@@ -18,7 +18,7 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     if bad_parameter is not None:
         owner = next((s.index for s in trace.sites if bad_parameter.name in _names(s)), -1)
     found = [
-        _claim("parameters", owner, bad_parameter is not None, bad_parameter and bad_parameter.name),
+        _claim("parameters", owner, bad_parameter is not None, getattr(bad_parameter, "name", None)),
         _claim("values", -1 if bad_site is None else bad_site.index, bad_site is not None, None),
     ]
     if trace.gradient is not None:

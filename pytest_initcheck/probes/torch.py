@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.probes import torch_reductions as reductions
-from pytest_initcheck.probes.torch_recorder import ModuleStack, Recorder
+from pytest_initcheck.probes.torch_modules import ModuleStack
+from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.trace import (
     Fingerprint,
     Glimpse,
@@ -59,7 +60,9 @@ def _eager(model: Any) -> nn.Module:
     """Return the module to observe; a compiled one is observed through its original."""
     model = getattr(model, "_orig_mod", model)
     if isinstance(model, torch.jit.ScriptModule):
-        raise ModelError("a scripted module hides its operations; pass the module before torch.jit.script")
+        raise ModelError(
+            "a scripted module hides its operations; pass the module before torch.jit.script"
+        )
     if any(p.is_meta for p in model.parameters()):
         raise ModelError("the model is on the meta device and holds no numbers; build it on the CPU")
     return model  # type: ignore[no-any-return]  # _orig_mod is untyped
@@ -310,7 +313,9 @@ def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int)
     common = torch.zeros(shape, device=logits.device)
     direction = torch.randn(shape[units], generator=draw).to(logits.device)
     if logits.dim() > 1:
-        common += direction.reshape([-1 if axis == units % logits.dim() else 1 for axis in range(logits.dim())])
+        common += direction.reshape(
+            [-1 if axis == units % logits.dim() else 1 for axis in range(logits.dim())]
+        )
         positions = logits.numel() // shape[units]
     else:
         common += 1.0
@@ -324,7 +329,8 @@ def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int)
         )
         flat = [None if g is None else reductions.plain(g).reshape(-1) for g in grads]
         return {
-            name: 0.0 if g is None else float(torch.dot(g, g)) for name, g in zip(named, flat, strict=True)
+            name: 0.0 if g is None else float(torch.dot(g, g))
+            for name, g in zip(named, flat, strict=True)
         }
 
     by_difference = squared_gradients(difference, True)
@@ -355,7 +361,9 @@ def _first_over_last(
 def _columns(name: str, tensor: Tensor) -> InputColumns:
     shape = tuple(tensor.shape)
     if not (tensor.is_floating_point() or tensor.is_complex()):
-        return InputColumns(name, shape, reductions.moments(tensor.float(), shape[0] if shape else 1), True)
+        return InputColumns(
+            name, shape, reductions.moments(tensor.float(), shape[0] if shape else 1), True
+        )
     value = reductions.moments(tensor, shape[0] if shape else 1)
     values = reductions.plain(tensor)
     binary = bool(((values == 0) | (values == 1)).all())

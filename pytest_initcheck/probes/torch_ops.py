@@ -13,16 +13,60 @@ from pytest_initcheck.activations import SELU_SCALE
 Arguments = tuple[Any, ...]
 
 ALIASES = frozenset(
-    "view _unsafe_view reshape _reshape_alias permute transpose t expand squeeze unsqueeze flatten "
-    "contiguous clone detach alias _to_copy to movedim swapaxes as_strided lift_fresh".split()
+    {
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "_reshape_alias",
+        "permute",
+        "transpose",
+        "t",
+        "expand",
+        "squeeze",
+        "unsqueeze",
+        "flatten",
+        "contiguous",
+        "clone",
+        "detach",
+        "alias",
+        "_to_copy",
+        "to",
+        "movedim",
+        "swapaxes",
+        "as_strided",
+        "lift_fresh",
+    }
 )
 CREATIONS = frozenset(
-    "empty_like zeros_like ones_like full_like rand_like randn_like randint_like new_empty new_zeros "
-    "new_ones new_full new_empty_strided".split()
+    {
+        "empty_like",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "randint_like",
+        "new_empty",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty_strided",
+    }
 )
 """These take a shape from their argument, not its values."""
 SLICES = frozenset(
-    "select slice split split_with_sizes chunk unbind narrow index index_select gather".split()
+    {
+        "select",
+        "slice",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "unbind",
+        "narrow",
+        "index",
+        "index_select",
+        "gather",
+    }
 )
 NORMS: Mapping[str, int | None] = {
     "native_layer_norm": 3,
@@ -37,22 +81,57 @@ NORMS: Mapping[str, int | None] = {
 }
 """Normalisations and the position of their bias argument."""
 BATCH_NORMS = frozenset(name for name in NORMS if "batch_norm" in name)
-SCALES = frozenset("rsqrt sqrt std var linalg_vector_norm norm reciprocal".split())
+SCALES = frozenset({"rsqrt", "sqrt", "std", "var", "linalg_vector_norm", "norm", "reciprocal"})
 POOLS = frozenset(
-    "mean sum amax amin max min max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d "
-    "avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d max_pool2d "
-    "adaptive_avg_pool1d".split()
+    {
+        "mean",
+        "sum",
+        "amax",
+        "amin",
+        "max",
+        "min",
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+        "avg_pool1d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "_adaptive_avg_pool2d",
+        "_adaptive_avg_pool3d",
+        "adaptive_max_pool2d",
+        "max_pool2d",
+        "adaptive_avg_pool1d",
+    }
 )
-SOFTMAXES = frozenset("_softmax _safe_softmax _log_softmax".split())
+SOFTMAXES = frozenset({"_softmax", "_safe_softmax", "_log_softmax"})
 ATTENTION = frozenset(
-    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
-    "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
-    "_scaled_dot_product_fused_attention_overrideable".split()
+    {
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_cudnn_attention",
+        "_scaled_dot_product_fused_attention_overrideable",
+    }
 )
-RECURRENT = frozenset("mkldnn_rnn_layer _cudnn_rnn miopen_rnn lstm gru _thnn_fused_lstm_cell".split())
-MATMULS = frozenset("mm bmm mv addmm addmv baddbmm addbmm dot matmul linear mkldnn_linear".split())
-CONCATENATIONS = frozenset("cat stack concat".split())
-COMPARISONS = frozenset("gt ge".split())
+RECURRENT = frozenset(
+    {"mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn", "lstm", "gru", "_thnn_fused_lstm_cell"}
+)
+MATMULS = frozenset(
+    {
+        "mm",
+        "bmm",
+        "mv",
+        "addmm",
+        "addmv",
+        "baddbmm",
+        "addbmm",
+        "dot",
+        "matmul",
+        "linear",
+        "mkldnn_linear",
+    }
+)
+CONCATENATIONS = frozenset({"cat", "stack", "concat"})
+COMPARISONS = frozenset({"gt", "ge"})
 
 
 def _clamp(low: Any, high: Any) -> str | None:
@@ -105,7 +184,20 @@ _ACTIVATIONS: Mapping[str, Callable[[Arguments], str | None]] = {
     "log_sigmoid_forward": _fixed("log_sigmoid"),
     **{
         name: _fixed(name)
-        for name in "relu relu6 selu silu mish softplus tanh sigmoid hardsigmoid hardswish erf sin".split()
+        for name in (
+            "relu",
+            "relu6",
+            "selu",
+            "silu",
+            "mish",
+            "softplus",
+            "tanh",
+            "sigmoid",
+            "hardsigmoid",
+            "hardswish",
+            "erf",
+            "sin",
+        )
     },
 }
 
@@ -167,9 +259,7 @@ def convolution_coverage(args: Arguments) -> float:
         size, taps = int(image.shape[2 + axis]), int(weight.shape[2 + axis])
         step, pad, gap = steps[axis], pads[axis], gaps[axis]
         positions = max(1, (size + 2 * pad - gap * (taps - 1) - 1) // step + 1)
-        inside = sum(
-            0 <= o * step - pad + t * gap < size for o in range(positions) for t in range(taps)
-        )
+        inside = sum(0 <= o * step - pad + t * gap < size for o in range(positions) for t in range(taps))
         share *= inside / (positions * taps)
     return share
 

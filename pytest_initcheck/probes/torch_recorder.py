@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
+from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.trace import Moments, Parameter, Site
 
 _NO_MOMENTS = Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
@@ -39,47 +39,6 @@ class _Origin:
     stamp: int = 0
 
 
-class ModuleStack:
-    """The names of the modules whose forward is running, by global hooks: none on the model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._names: dict[int, str] = {}
-        for name, module in model.named_modules(remove_duplicate=True):
-            self._names[id(module)] = name
-        self._running: list[nn.Module] = []
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        def enter(module: nn.Module, args: Any) -> None:
-            self._running.append(module)
-
-        def leave(module: nn.Module, args: Any, output: Any) -> None:
-            if self._running:
-                self._running.pop()
-
-        handles = (
-            register_module_forward_pre_hook(enter),
-            register_module_forward_hook(leave, always_call=True),
-        )
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            self._running.clear()
-
-    def place(self, op: str) -> str:
-        """Return a name for this operation: the leaf module's, or the enclosing path and the op."""
-        if not self._running:
-            return op
-        module = self._running[-1]
-        name = self._names.get(id(module), type(module).__name__)
-        built_in = type(module).__module__.startswith("torch.nn")
-        if built_in and next(module.children(), None) is None and name:
-            return name
-        return f"{name}.{op}" if name else op
-
-
 class Recorder(TorchDispatchMode):
     """Records sites; with ``rare_only`` it looks at rectifiers alone, for wholly dead layers."""
 
@@ -92,7 +51,7 @@ class Recorder(TorchDispatchMode):
         *,
         rare_only: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.sites: list[Site] = []
         self.additive: set[str] = set()
         self.multiplicative: set[str] = set()
@@ -151,7 +110,9 @@ class Recorder(TorchDispatchMode):
         op = name[:-1] if in_place else name
         if op == "bernoulli" and in_place:
             # dropout and stochastic depth: the draw is replaced by its mean, which leaves E[x]
-            probability = args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
+            probability = (
+                args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
+            )
             return args[0].fill_(probability)
         if op == "native_dropout":
             return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
@@ -225,9 +186,9 @@ class Recorder(TorchDispatchMode):
         axis = source.axis
         before = args[0] if isinstance(args[0], Tensor) else out
         if op in ("permute", "transpose", "t"):
-            axis = _moved_axis(op, args, axis, before.dim())
+            axis = moved_axis(op, args, axis, before.dim())
         elif out.dim() != before.dim() or out.shape != before.shape:
-            axis = _viewed_axis(before, out, axis)
+            axis = viewed_axis(before, out, axis)
         self._remember(out, replace(source, axis=axis), in_place=in_place)
 
     def _axis(self, tensor: Tensor, source: _Origin | None) -> int:
@@ -302,7 +263,9 @@ class Recorder(TorchDispatchMode):
             return False
         names = self._parameters_of(args[1]) or self._parameters_of(args[0])
         site = self.sites[reads[0]]
-        return bool(names) and site.kind == "linear" and site.bias is None and not self._read_by_any(site)
+        return (
+            bool(names) and site.kind == "linear" and site.bias is None and not self._read_by_any(site)
+        )
 
     def _read_by_any(self, site: Site) -> bool:
         return any(site.index in later.reads for later in self.sites[site.index + 1 :])
@@ -436,11 +399,11 @@ class Recorder(TorchDispatchMode):
         index = len(self.sites)
         if value is None:
             value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self._batch)
-        dead = None
+        dead: float | None = None
         if activation_name is not None and activation(activation_name).inactive_below is not None:
-            dead, units = reductions.dead_units(out, axis)
-            self.wholly_dead |= units > 0 and dead == units
-            dead = dead / units if units else None
+            inactive, rectifiers = reductions.dead_units(out, axis)
+            self.wholly_dead |= rectifiers > 0 and inactive == rectifiers
+            dead = inactive / rectifiers if rectifiers else None
         self._names[place] += 1
         count = self._names[place]
         units = int(out.shape[axis]) if out.dim() and -out.dim() <= axis < out.dim() else 1
@@ -477,25 +440,3 @@ def _is_zero(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.numel() == 1 and not bool(value.any())
     return isinstance(value, (int, float)) and value == 0
-
-
-def _moved_axis(op: str, args: Any, axis: int, dimensions: int) -> int:
-    axis %= max(dimensions, 1)
-    if op == "t":
-        return 1 - axis if dimensions == 2 else axis
-    if op == "permute":
-        return [d % dimensions for d in args[1]].index(axis)
-    first, second = args[1] % dimensions, args[2] % dimensions
-    return {first: second, second: first}.get(axis, axis)
-
-
-def _viewed_axis(before: Tensor, after: Tensor, axis: int) -> int:
-    """Return the unit axis after a view: the last stays last, else the axis of the same length."""
-    if after.dim() == 0 or before.dim() == 0:
-        return -1
-    if axis % before.dim() == before.dim() - 1:
-        return -1
-    units = before.shape[axis]
-    if after.dim() > 1 and after.shape[1] == units:
-        return 1
-    return -1

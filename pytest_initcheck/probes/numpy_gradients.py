@@ -1,0 +1,129 @@
+"""Gradients of numpy models: exact for layer lists, from directions for forward functions.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_initcheck.activations import Activation
+from pytest_initcheck.trace import GradientEvidence
+
+Array = NDArray[Any]
+_DIRECTIONS = 8
+
+
+@dataclass(frozen=True)
+class NumpyLayer:
+    name: str
+    weight: Array
+    bias: Array | None
+    phi: Activation | None
+
+
+def _readouts(shape: tuple[int, ...], seed: int) -> tuple[Array, Array, int]:
+    """Return the cotangents of default-rules.md 1 (difference, common) and samples * positions."""
+    rng = np.random.default_rng(seed)
+    difference = rng.standard_normal(shape)
+    difference -= difference.mean(0, keepdims=True)
+    common = np.broadcast_to(rng.standard_normal(shape[-1:]), shape).copy()
+    positions = int(np.prod(shape[:-1]))
+    return difference / np.linalg.norm(difference), common / np.linalg.norm(common), positions
+
+
+def backward(
+    layers: list[NumpyLayer], reads: list[Array], seed: int, *, skip_last_phi: bool
+) -> GradientEvidence:
+    """Backpropagate both readouts through the list: dW = a^T delta, db = sum delta."""
+    pre = [
+        a @ layer.weight if layer.bias is None else a @ layer.weight + layer.bias
+        for a, layer in zip(reads, layers, strict=True)
+    ]
+    shape = pre[-1].shape
+    difference, common, positions = _readouts(shape, seed)
+    squares = []
+    for cotangent in (difference, common):
+        delta, weights, biases = cotangent, [], []
+        for index in reversed(range(len(layers))):
+            layer = layers[index]
+            if layer.phi is not None and not (skip_last_phi and index == len(layers) - 1):
+                delta = delta * layer.phi.derivative(pre[index])
+            a = reads[index].reshape(-1, reads[index].shape[-1])
+            flat = delta.reshape(-1, delta.shape[-1])
+            weights.append(float(np.sum((a.T @ flat) ** 2)))
+            biases.append(0.0 if layer.bias is None else float(np.sum(flat.sum(0) ** 2)))
+            delta = delta @ layer.weight.T
+        squares.append((weights[::-1], biases[::-1]))
+    (by_difference, bias_difference), (by_common, bias_common) = squares
+    total = [
+        sum(group) for group in zip(by_difference, bias_difference, by_common, bias_common, strict=True)
+    ]
+    bad = tuple(
+        layer.name for layer, value in zip(layers, total, strict=True) if not math.isfinite(value)
+    )
+    sizes = [layer.weight.size for layer in layers]
+    ratio = math.nan
+    if len(layers) > 1 and by_difference[-1] > 0:
+        ratio = math.sqrt(by_difference[0] / sizes[0] / (by_difference[-1] / sizes[-1]))
+    return GradientEvidence(
+        sum(by_difference),
+        (sum(by_common) + sum(bias_common)) / positions,
+        sum(value > 0 for value in by_difference),
+        len(layers),
+        bad,
+        ratio,
+    )
+
+
+def directional(
+    forward: Callable[[], Array],
+    weights: list[Array],
+    biases: list[Array],
+    output: Array,
+    seed: int,
+) -> GradientEvidence | None:
+    """Estimate both squared gradients from random directions: E_v (g . v)^2 = |g|^2, v ~ N(0, I).
+
+    None if an array cannot be written to.
+    """
+    difference, common, positions = _readouts(output.shape, seed)
+    rng = np.random.default_rng(seed + 1)
+    groups = [weights, biases]
+    if not all(array.flags.writeable for group in groups for array in group):
+        return None
+    squared = np.zeros((2, 2))
+    for row, group in enumerate(groups):
+        for _ in range(_DIRECTIONS if group else 0):
+            slope = _slope(forward, group, rng)
+            squared[row] += np.array([np.sum(slope * difference), np.sum(slope * common)]) ** 2
+    squared /= _DIRECTIONS
+    bad = () if np.isfinite(squared).all() else ("output",)
+    alive = int(squared[0, 0] > 0) * len(weights)
+    common_total = float(squared[:, 1].sum()) / positions
+    return GradientEvidence(float(squared[0, 0]), common_total, alive, len(weights), bad, math.nan)
+
+
+def _slope(forward: Callable[[], Array], group: list[Array], rng: np.random.Generator) -> Array:
+    """Return dy along a random direction in these arrays, which are put back as they were."""
+    saved = [array.copy() for array in group]
+    single = any(array.dtype.itemsize < 8 for array in group)
+    scale = math.sqrt(np.mean([float(np.mean(array.astype(np.float64) ** 2)) for array in group])) or 1.0
+    step = scale * (1e-2 if single else 1e-4)
+    direction = [rng.standard_normal(array.shape) for array in group]
+    outputs = []
+    try:
+        for sign in (1, -1):
+            for array, original, v in zip(group, saved, direction, strict=True):
+                array[...] = original + sign * step * v
+            outputs.append(np.asarray(forward(), dtype=np.float64))
+    finally:
+        for array, original in zip(group, saved, strict=True):
+            array[...] = original
+    return np.asarray((outputs[0] - outputs[1]) / (2 * step))

@@ -1,0 +1,140 @@
+"""Sites of a numpy model in the making, and the statistics of arrays. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_initcheck.activations import Activation
+from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
+
+Array = NDArray[Any]
+
+
+def moments(values: Array) -> Moments:
+    rows = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    finite = np.isfinite(rows)
+    bad = int(rows.size - finite.sum())
+    if bad:
+        good = rows[finite]
+        if good.size == 0:
+            return Moments(rows.size, math.nan, math.nan, math.nan, math.nan, math.nan, bad)
+        second = float(np.mean(good**2))
+        low, high = float(good.min()), float(good.max())
+        return Moments(rows.size, float(good.mean()), second, math.nan, low, high, bad)
+    unit_mean = rows.mean(0)
+    centred = float(np.mean((rows - unit_mean) ** 2))
+    second = centred + float(np.mean(unit_mean**2))
+    low, high = float(rows.min()), float(rows.max())
+    return Moments(rows.size, float(unit_mean.mean()), second, centred, low, high, 0)
+
+
+def parameter(name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
+    flat = np.asarray(array, dtype=np.float64).reshape(-1)
+    constant = flat.size == 0 or bool((flat == flat[0]).all())
+    bad = int(flat.size - np.isfinite(flat).sum())
+    mean, second = float(flat.mean()), float(np.mean(flat**2))
+    return Parameter(
+        name, array.shape, flat.size, mean, second, constant, bad, fan_in, fan_out, fan_in > 0
+    )
+
+
+def _dead(phi: Activation, z: Array) -> float | None:
+    if phi.inactive_below is None:
+        return None
+    units = z.reshape(-1, z.shape[-1])
+    return float(np.mean(units.max(0) <= phi.inactive_below))
+
+
+def _saturated(phi: Activation, z: Array) -> float | None:
+    if phi.saturated_beyond is None:
+        return None
+    return float(np.mean(np.abs(z) > phi.saturated_beyond))
+
+
+@dataclass
+class Sites:
+    """Sites in the making; each layer adds its linear site and its activation."""
+
+    sites: list[Site] = field(default_factory=list)
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+    def add_input(self, x: Array) -> None:
+        axis = x.shape[-1] if x.ndim > 1 else 1
+        self.sites.append(Site(0, "input", "input", "input", (), axis, moments(x)))
+
+    def add_layer(self, name: str, z: Array, phi: Activation | None, weight: Any, bias: Any) -> None:
+        known = {site.name for site in self.sites}
+        if name in known:
+            name = f"{name}#{sum(site.name.split('#')[0] == name for site in self.sites) + 1}"
+        described = offset = None
+        if weight is not None:
+            fans = (int(np.prod(weight.shape[:-1])), int(weight.shape[-1]))
+            described = self._describe(f"{name}.W", weight, *fans)
+        if bias is not None:
+            offset = self._describe(f"{name}.b", bias)
+        self._append(name, "linear", "linear", z, None, described, offset)
+        if phi is not None:
+            op = phi.name.partition("(")[0]
+            self._append(f"{name}.{op}", "activation", op, phi.phi(z), phi, z=z)
+
+    def _describe(self, name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
+        described = parameter(name, array, fan_in, fan_out)
+        self.parameters[name], self.arrays[name] = described, array
+        return described
+
+    def _append(
+        self,
+        name: str,
+        kind: str,
+        op: str,
+        value: Array,
+        phi: Activation | None,
+        weight: Parameter | None = None,
+        bias: Parameter | None = None,
+        z: Array | None = None,
+    ) -> None:
+        index = len(self.sites)
+        units = int(value.shape[-1]) if value.ndim > 1 else 1
+        saturated = dead = None
+        if phi is not None and z is not None:
+            saturated, dead = _saturated(phi, z), _dead(phi, z)
+        activation_name = None if phi is None else phi.name
+        self.sites.append(
+            Site(
+                index,
+                name,
+                kind,
+                op,
+                (index - 1,),
+                units,
+                moments(value),
+                activation_name,
+                saturated,
+                dead,
+                weight,
+                bias,
+            )
+        )
+
+
+def columns(name: str, x: Array) -> InputColumns:
+    if x.dtype.kind not in "fc":
+        return InputColumns(name, x.shape, moments(x), True)
+    value = moments(x)
+    binary = bool(np.isin(x, (0, 1)).all())
+    if x.ndim < 2 or not value.finite:
+        return InputColumns(name, x.shape, value, binary)
+    axis = 1 if x.ndim in (2, 4, 5) else x.ndim - 1
+    others = tuple(d for d in range(x.ndim) if d != axis)
+    scale = np.sqrt(np.mean(x.astype(np.float64) ** 2, axis=others))
+    used = np.flatnonzero(scale > 0)
+    if used.size == 0:
+        return InputColumns(name, x.shape, value, binary)
+    low, high = int(used[scale[used].argmin()]), int(scale.argmax())
+    return InputColumns(name, x.shape, value, binary, float(scale[low]), float(scale[high]), high, low)

@@ -1,0 +1,51 @@
+"""Which module is running, for the names of sites. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+
+class ModuleStack:
+    """The names of the modules whose forward is running, by global hooks: none on the model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._names: dict[int, str] = {}
+        for name, module in model.named_modules(remove_duplicate=True):
+            self._names[id(module)] = name
+        self._running: list[nn.Module] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        def enter(module: nn.Module, args: Any) -> None:
+            self._running.append(module)
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            if self._running:
+                self._running.pop()
+
+        handles = (
+            register_module_forward_pre_hook(enter),
+            register_module_forward_hook(leave, always_call=True),
+        )
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._running.clear()
+
+    def place(self, op: str) -> str:
+        """Return a name for this operation: the leaf module's, or the enclosing path and the op."""
+        if not self._running:
+            return op
+        module = self._running[-1]
+        name = self._names.get(id(module), type(module).__name__)
+        built_in = type(module).__module__.startswith("torch.nn")
+        if built_in and next(module.children(), None) is None and name:
+            return name
+        return f"{name}.{op}" if name else op

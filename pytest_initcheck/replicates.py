@@ -1,0 +1,313 @@
+"""Fresh initialisations, one after the other, until every claim is decided.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pytest_initcheck import evidence, probes
+from pytest_initcheck.config import Limits, resolve, selected
+from pytest_initcheck.declare import Allow
+from pytest_initcheck.errors import ConfigError, ModelError
+from pytest_initcheck.evidence import Claims, Key
+from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
+from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
+from pytest_initcheck.invariants import Measure
+from pytest_initcheck.trace import Fingerprint, Trace
+
+CLEAN_INITS = 63
+"""That many clean initialisations pass a fatal claim (sequential.py)."""
+MOST_SEEDS = 16
+_REPLICATE_ELEMENTS = 2**26
+_RARE_ELEMENTS = 2**28
+"""Elements (parameters and activations) that one replicate, and all rare-event draws, may handle."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model to judge, with everything that the verdict depends on."""
+
+    factory: Any
+    id: str
+    inputs: Any = None
+    example: Mapping[str, Any] | None = None
+    only: tuple[str, ...] | None = None
+    limits: Limits = field(default_factory=resolve)
+    mode: str = "train"
+    root_seed: int = 0
+    batch: int = DEFAULT_BATCH
+    allows: tuple[Allow, ...] = ()
+    ignore_sites: tuple[str, ...] = ()
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the replicates of one subject showed.
+
+    ``trace`` is the first initialisation's, ``lengths`` the output's second moment per trace.
+    """
+
+    claims: Claims
+    trace: Trace
+    seeds: int
+    lengths: tuple[float, ...]
+    unmatched: tuple[Allow, ...]
+    built: bool
+
+
+def evidence_of(subject: Subject) -> Evidence:
+    """Draw, trace and measure until every claim is decided or its budget of replicates is used.
+
+    Raises ModelError for a model that cannot be judged, ConfigError for unusable inputs.
+    """
+    return _Run(subject).evidence()
+
+
+class _Run:
+    """One run over one subject: draws, guards against false draws, and steps the claims."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.example = dict(subject.example or {})
+        self.invariants = selected(subject.only)
+        self.modules = {name: _module(name) for name in self.invariants}
+        self.seeds = Seeds(subject.root_seed, subject.id, canonical(subject.example))
+        self.drawn = 0
+        self.traces: list[Trace] = []
+        self.claims: Claims = {}
+        self.allowed_hits: set[Allow] = set()
+        self.fingerprints: dict[tuple[str, ...], int] = {}
+        self.lengths: list[float] = []
+        self.per_replicate = 1
+
+    # -- drawing ---------------------------------------------------------------------------------
+
+    def evidence(self) -> Evidence:
+        built = not is_factory(self.subject.factory)
+        if built:
+            self._built()
+        else:
+            self._replicates()
+            self._rare_events()
+        return Evidence(
+            self.claims,
+            self.traces[0],
+            self.drawn,
+            tuple(self.lengths),
+            tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
+            built,
+        )
+
+    def _built(self) -> None:
+        model = self.subject.factory
+        probe = probes.probe_for(model)
+        self._guard_parameters(probe.fingerprints(model))
+        trace = self._trace(model, 0)
+        self._check_first(trace)
+        self._measure_group([trace])
+        self.claims = {key: replace(claim, one_look=True) for key, claim in self.claims.items()}
+
+    def _model(self, replicate: int) -> Any:
+        weights, _ = self.seeds.of(replicate)
+        self.drawn = max(self.drawn, replicate + 1)
+        return build(self.subject.factory, weights, self.example)
+
+    def _trace(self, model: Any, replicate: int) -> Trace:
+        probe = probes.probe_for(model)
+        self.drawn = max(self.drawn, replicate + 1)
+        trace = probe.trace(
+            model,
+            self._call(model, replicate),
+            mode=self.subject.mode,
+            seed=self._forward_seed(replicate),
+        )
+        for column in trace.inputs:
+            if not column.value.finite:
+                raise ModelError(
+                    f"{column.name} holds {column.value.non_finite} values that are NaN or infinite; "
+                    "clean the inputs first: nothing behind them can be judged"
+                )
+        if trace.output >= 0:
+            self.lengths.append(trace.sites[trace.output].value.second_moment)
+        return trace
+
+    def _forward_seed(self, replicate: int) -> int:
+        return number(self.seeds.of(replicate)[1].spawn(1)[0])
+
+    def _call(self, model: Any, replicate: int) -> Call:
+        chosen = self._source(model)
+        rng = np.random.default_rng(self.seeds.of(replicate)[1])
+        try:
+            return chosen.sample(rng)
+        except (ConfigError, ModelError):
+            raise
+        except Exception as error:
+            raise ModelError(f"the inputs raised {type(error).__name__}: {error}") from error
+
+    def _source(self, model: Any) -> Source:
+        inputs = self.subject.inputs
+        if inputs is None:
+            inputs = probes.probe_for(model).infer_inputs(model)
+        return source(inputs, self.subject.batch)
+
+    # -- guards ----------------------------------------------------------------------------------
+
+    def _guard_parameters(self, prints: tuple[Fingerprint, ...]) -> None:
+        if not prints:
+            raise ModelError(
+                "the model has no parameters, so there is no initialisation to check; "
+                "return the model itself, or arrays that its forward function closes over"
+            )
+
+    def _guard_seeds(self, model: Any, replicate: int) -> None:
+        """Two draws that are equal are one draw (statistics.md 5.4)."""
+        prints = probes.probe_for(model).fingerprints(model)
+        self._guard_parameters(prints)
+        drawn = tuple(p.digest for p in prints if not p.constant)
+        if replicate == 0:
+            again = probes.probe_for(model).fingerprints(self._model(0))
+            if tuple(p.digest for p in again) != tuple(p.digest for p in prints):
+                raise ModelError(
+                    "the factory draws from unseeded entropy: one seed gave two different models; "
+                    "draw from torch's or NumPy's global generator, or take rng (or generator) as a "
+                    "parameter"
+                )
+        if not drawn:
+            return
+        if drawn in self.fingerprints:
+            raise ModelError(
+                "the factory ignores the seed: two initialisations are equal in every tensor; "
+                "remove the fixed seed from it, or take rng (or generator) as parameter"
+            )
+        self.fingerprints[drawn] = replicate
+
+    def _check_first(self, trace: Trace) -> None:
+        seen = any(
+            site.activation is not None or site.kind in ("softmax", "recurrent", "attention")
+            for site in trace.sites
+        )
+        if not seen and self.subject.only is None:
+            raise ModelError(
+                "no activation was seen in the forward pass, so saturation, dead units and variance "
+                "have nothing to say; show it (numpy: ic.numpy.tap), or for a linear model ask for "
+                "only=['finite', 'inputs']"
+            )
+
+    # -- claims ----------------------------------------------------------------------------------
+
+    def _replicates(self) -> None:
+        replicate = 0
+        while True:
+            group = []
+            for index in range(self.per_replicate):
+                number_of_init = replicate * self.per_replicate + index
+                trace = self._fresh(number_of_init)
+                group.append(trace)
+                if number_of_init == 0:
+                    self._check_first(trace)
+                    self.per_replicate = self._seeds_per_replicate(trace)
+                    group += [self._fresh(k) for k in range(1, self.per_replicate)]
+                    break
+            self._measure_group(group)
+            replicate += 1
+            if not any(claim.open and not claim.fatal for claim in self.claims.values()):
+                return
+
+    def _fresh(self, replicate: int) -> Trace:
+        model = self._model(replicate)
+        self._guard_seeds(model, replicate)
+        # the guard may have built the model once more and moved the global states
+        trace = self._trace(model, replicate)
+        self.traces = [*self.traces[:1], trace]
+        return trace
+
+    def _seeds_per_replicate(self, trace: Trace) -> int:
+        wanted: int = max(
+            module.seeds_wanted(trace, self.subject.limits) for module in self.modules.values()
+        )
+        affordable = max(1, _REPLICATE_ELEMENTS // max(trace.elements, 1))
+        return max(1, min(wanted, affordable, MOST_SEEDS))
+
+    def _measure_group(self, group: list[Trace]) -> None:
+        self.traces = self.traces or [group[0]]
+        for name, module in self.modules.items():
+            measured = [
+                self._kept(name, trace, module.measure(trace, self.subject.limits, self.per_replicate))
+                for trace in group
+            ]
+            self.claims = self._step(name, evidence.averaged(measured), fatal=False)
+            for measures in measured:
+                self.claims = self._step(name, measures, fatal=True)
+
+    def _step(self, name: str, measures: tuple[Measure, ...], *, fatal: bool) -> Claims:
+        chosen = tuple(m for m in measures if (m.fatal is not None) == fatal)
+        return evidence.step(self.claims, name, chosen, self._allowed(name, chosen), fatal=fatal)
+
+    def _kept(self, name: str, trace: Trace, measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+        globs = self.subject.ignore_sites
+        return tuple(m for m in measures if not _matches(trace, m.site, globs))
+
+    def _allowed(self, name: str, measures: Iterable[Measure]) -> frozenset[Key]:
+        trace = self.traces[-1]
+        keys = set()
+        for allow in self.subject.allows:
+            if allow.invariant != name:
+                continue
+            for measure in measures:
+                if allow.at == "*" or _matches(trace, measure.site, (allow.at,)):
+                    keys.add((name, measure.claim))
+                    self.allowed_hits.add(allow)
+        return frozenset(keys)
+
+    def _rare_events(self) -> None:
+        """Draw on for the fatal claims: forward passes, and whole traces where something is odd."""
+        target = self._clean_inits()
+        k = self.drawn
+        while any(claim.fatal and claim.open for claim in self.claims.values()):
+            events = any(
+                claim.fatal and claim.open and claim.walk.violations for claim in self.claims.values()
+            )
+            if k >= target and not events:
+                break
+            model = self._model(k)
+            probe = probes.probe_for(model)
+            call = self._call(model, k)
+            seen = probe.glimpse(model, call, mode=self.subject.mode, seed=self._forward_seed(k))
+            if seen.quiet:
+                self.claims = evidence.quiet(self.claims)
+            else:
+                trace = self._trace(model, k)
+                for name, module in self.modules.items():
+                    measures = module.measure(trace, self.subject.limits, self.per_replicate)
+                    kept = self._kept(name, trace, measures)
+                    self.claims = self._step(name, kept, fatal=True)
+            k += 1
+        self.claims = {
+            key: replace(claim, ended_early=True) if claim.fatal and claim.open else claim
+            for key, claim in self.claims.items()
+        }
+
+    def _clean_inits(self) -> int:
+        affordable = _RARE_ELEMENTS // max(self.traces[0].elements, 1)
+        return min(CLEAN_INITS, max(affordable, self.drawn))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"pytest_initcheck.invariants.{name.replace('-', '_')}")
+
+
+def _matches(trace: Trace, site: int, globs: Iterable[str]) -> bool:
+    if not 0 <= site < len(trace.sites):
+        return False
+    name = trace.sites[site].name
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)

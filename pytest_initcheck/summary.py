@@ -1,0 +1,139 @@
+"""From evidence to a Report. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from importlib.metadata import version
+
+from pytest_initcheck import sequential
+from pytest_initcheck.config import Limits, selected
+from pytest_initcheck.diagnosis import findings_for
+from pytest_initcheck.evidence import Claims
+from pytest_initcheck.factory import canonical
+from pytest_initcheck.inputs import source
+from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
+from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report, SiteRow
+from pytest_initcheck.runs import LINEAR
+from pytest_initcheck.trace import Trace
+
+
+def framework_versions() -> dict[str, str]:
+    """Return the versions of the frameworks that this process has imported."""
+    return {name: version(name) for name in ("torch", "numpy") if name in sys.modules}
+
+
+def summed_up(subject: Subject, evidence: Evidence) -> Report:
+    """Return the Report that this evidence gives."""
+    trace, claims = evidence.trace, evidence.claims
+    findings = findings_for(claims, trace, subject.limits, built=evidence.built)
+    results = {name: _result(name, claims, subject.limits) for name in selected(subject.only)}
+    verdicts = {result.verdict for result in results.values()}
+    judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
+    wrong = {finding.site for finding in findings if finding.severity == "error"}
+    return Report(
+        id=subject.id,
+        framework=trace.framework,
+        verdict=next((v for v in VERDICT_ORDER if v in verdicts), "pass"),
+        root_seed=subject.root_seed,
+        invariants=results,
+        findings=findings,
+        sites=_rows(trace, next((site.name for site in trace.sites if site.name in wrong), None)),
+        unobserved=tuple(dict.fromkeys(f"{place}: {reason}" for place, reason in trace.unobserved)),
+        example=canonical(subject.example) or None,
+        inputs="inferred" if subject.inputs is None else source(subject.inputs, subject.batch).text,
+        replicates=max((c.walk.replicates for c in claims.values() if not c.fatal), default=1),
+        seeds=evidence.seeds,
+        claims=judged,
+        error_bound=judged * sequential.claim_error_bound(),
+        spread=_spread(evidence.lengths),
+        strict=subject.strict,
+        frameworks=framework_versions(),
+        notes=tuple(
+            f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
+            for a in evidence.unmatched
+        ),
+    )
+
+
+def _result(name: str, all_claims: Claims, limits: Limits) -> InvariantResult:
+    claims = [claim for claim in all_claims.values() if claim.invariant == name]
+    limit, origin = _limit_of(name, limits)
+    if not claims:
+        return InvariantResult("skipped", 0, limit, origin, note=_NOT_APPLICABLE.get(name))
+    verdicts = [claim.verdict for claim in claims]
+    verdict = next(v for v in ("fail", "inconclusive", "pass", "vacuous", "skipped") if v in verdicts)
+    notes = [c.measure.vacuous for c in claims if c.verdict == "vacuous"]
+    if "skipped" in verdicts:
+        notes.append("allowed at some sites")
+    fatal = [claim for claim in claims if claim.fatal]
+    return InvariantResult(
+        verdict,
+        max((c.walk.replicates for c in claims if not c.fatal), default=claims[0].walk.replicates),
+        limit,
+        origin,
+        claims=sum(v not in ("vacuous", "skipped") for v in verdicts),
+        inits_seen=max((c.seen for c in fatal), default=0),
+        inits_wanted=CLEAN_INITS if fatal else 0,
+        note="; ".join(dict.fromkeys(n for n in notes if n)) or None,
+    )
+
+
+_NOT_APPLICABLE = {
+    "saturation": "no hidden layer has a bounded activation",
+    "dead-relu": "no layer has rectifier units",
+    "inputs": "tokens and one-hot inputs have no scale to judge",
+    "variance": "no run of layers was seen",
+}
+
+
+def _limit_of(name: str, limits: Limits) -> tuple[tuple[float | None, float | None] | None, str]:
+    """Return an invariant's limit as (low, high), and where it came from."""
+    if name == "variance":
+        factor = limits["variance"]
+        bounds = (2.0**-16, 46.0) if factor is None else (1 / factor, factor)
+        return bounds, limits.source("variance")
+    if name == "saturation":
+        return (0.0, limits["saturation"]), limits.source("saturation")
+    if name == "dead-relu":
+        return (0.0, limits["dead_relu"]), limits.source("dead_relu")
+    if name == "inputs":
+        return (0.0, limits["input_second_moment"]), limits.source("input_second_moment")
+    return None, "default"
+
+
+def _spread(lengths: tuple[float, ...]) -> float | None:
+    logs = [math.log2(value) for value in lengths if value > 0 and math.isfinite(value)]
+    return statistics.stdev(logs) if len(logs) > 1 else None
+
+
+def _rows(trace: Trace, first_wrong: str | None) -> tuple[SiteRow, ...]:
+    rows = []
+    before: dict[int, float] = {}
+    for site in trace.sites:
+        upstream = [before[read] for read in site.reads if read in before]
+        gain = None
+        moment = site.value.second_moment
+        if site.kind in LINEAR:
+            if upstream and upstream[0] > 0 and math.isfinite(moment):
+                gain = moment / upstream[0]
+            before[site.index] = moment
+        elif site.kind == "input":
+            before[site.index] = moment
+        elif upstream:
+            before[site.index] = upstream[0]
+        rows.append(
+            SiteRow(
+                site.name,
+                site.op,
+                moment,
+                site.value.batch_variance,
+                site.saturated,
+                site.dead,
+                gain,
+                not site.value.finite,
+                site.name == first_wrong,
+            )
+        )
+    return tuple(rows)
