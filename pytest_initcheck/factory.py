@@ -132,7 +132,9 @@ def filled_parameter(factory: Callable[..., Any], example: Mapping[str, Any]) ->
     )
 
 
-def build(factory: Callable[..., Any], sequence: np.random.SeedSequence, example: Mapping[str, Any]) -> Any:
+def build(
+    factory: Callable[..., Any], sequence: np.random.SeedSequence, example: Mapping[str, Any]
+) -> Any:
     """Return a freshly initialised model, drawn from this seed.
 
     Raises ModelError with the user's traceback if the factory raises.

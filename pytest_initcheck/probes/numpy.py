@@ -229,14 +229,14 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
         for name, array in _arrays(model).items():
             if id(array) not in tapped:
                 parameters[name] = replace(parameter(name, array), multiplicative=False)
-    columns = tuple(
+    described = tuple(
         columns(f"input{i}" if len(inputs) > 1 else "input", x) for i, x in enumerate(inputs)
     )
     return Trace(
         FRAMEWORK,
         batch,
         tuple(sites.sites),
-        columns,
+        described,
         tuple(parameters.values()),
         last,
         logits,
