@@ -40,24 +40,41 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("activations", "initializers", "numpy", "strategies", "theory")
 
-__all__ = [*_HOME_OF, *_MODULES, "__version__"]  # pyright: ignore
+__all__ = [*_HOME_OF, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
-    from pytest_initcheck import activations, initializers, numpy, strategies, theory
-    from pytest_initcheck.declare import Declared, allow, family, model
-    from pytest_initcheck.engine import check
-    from pytest_initcheck.errors import (
-        ConfigError,
-        DeadReluViolation,
-        FiniteViolation,
-        InitCheckError,
-        InitCheckWarning,
-        InputsViolation,
-        SaturationViolation,
-        VarianceViolation,
-    )
-    from pytest_initcheck.inputs import call, images, inputs_from, normal, one_hot, tokens, uniform
-    from pytest_initcheck.report.result import Finding, Report
+    from pytest_initcheck import activations as activations
+    from pytest_initcheck import initializers as initializers
+    from pytest_initcheck import numpy as numpy
+    from pytest_initcheck import strategies as strategies
+    from pytest_initcheck import theory as theory
+    from pytest_initcheck.declare import Declared as Declared
+    from pytest_initcheck.declare import allow as allow
+    from pytest_initcheck.declare import bounded_dead_relu as bounded_dead_relu
+    from pytest_initcheck.declare import bounded_saturation as bounded_saturation
+    from pytest_initcheck.declare import family as family
+    from pytest_initcheck.declare import model as model
+    from pytest_initcheck.declare import normalized_inputs as normalized_inputs
+    from pytest_initcheck.declare import preserves_variance as preserves_variance
+    from pytest_initcheck.declare import stays_finite as stays_finite
+    from pytest_initcheck.engine import check as check
+    from pytest_initcheck.errors import ConfigError as ConfigError
+    from pytest_initcheck.errors import DeadReluViolation as DeadReluViolation
+    from pytest_initcheck.errors import FiniteViolation as FiniteViolation
+    from pytest_initcheck.errors import InitCheckError as InitCheckError
+    from pytest_initcheck.errors import InitCheckWarning as InitCheckWarning
+    from pytest_initcheck.errors import InputsViolation as InputsViolation
+    from pytest_initcheck.errors import SaturationViolation as SaturationViolation
+    from pytest_initcheck.errors import VarianceViolation as VarianceViolation
+    from pytest_initcheck.inputs import call as call
+    from pytest_initcheck.inputs import images as images
+    from pytest_initcheck.inputs import inputs_from as inputs_from
+    from pytest_initcheck.inputs import normal as normal
+    from pytest_initcheck.inputs import one_hot as one_hot
+    from pytest_initcheck.inputs import tokens as tokens
+    from pytest_initcheck.inputs import uniform as uniform
+    from pytest_initcheck.report.result import Finding as Finding
+    from pytest_initcheck.report.result import Report as Report
 
 
 def __getattr__(name: str) -> Any:

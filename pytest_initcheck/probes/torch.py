@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -169,11 +170,21 @@ def _undisturbed(module: nn.Module, mode: str) -> Iterator[None]:
         restore_random_state(state)
 
 
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Run compiled functions eagerly; where the compiler was never imported there are none."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
 def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
     for name, tensor in _input_tensors(call).items():
         recorder.add_input(name, tensor)
     try:
-        with stack.watching(), torch.compiler.set_stance("force_eager"), recorder:
+        with stack.watching(), _uncompiled(), recorder:
             return module(*call.args, **call.kwargs)
     except ModelError:
         raise
