@@ -1,0 +1,183 @@
+"""One model in one process: judged once, asked for by each of its invariants.  PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_initcheck.config import CALL_OPTIONS, RunOptions, check_marker, resolve, selected
+from pytest_initcheck.declare import Allow, Declaration
+from pytest_initcheck.errors import ConfigError
+from pytest_initcheck.parametrize import resolved_inputs
+from pytest_initcheck.report.ledger import Entry, without_ini_notes
+from pytest_initcheck.report.result import Report
+from pytest_initcheck.report.terminal import headline, render
+
+if TYPE_CHECKING:
+    from pytest_initcheck.families import Explored, Family
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an item says: its verdict, and the text that explains it."""
+
+    verdict: str
+    text: str
+    report: Report | None = None
+
+
+@dataclass
+class ModelRun:
+    """A model with everything that its verdicts depend on.
+
+    * ``marks`` are the keyword arguments of its ``initcheck`` markers, the nearest first.
+    * ``arguments`` were fixed by parametrize; ``factory`` has them bound already.
+
+    Raises ConfigError for a marker that cannot be.
+    """
+
+    id: str
+    name: str
+    factory: Any
+    declaration: Declaration
+    options: RunOptions
+    marks: tuple[Mapping[str, Any], ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    _report: Report | None = None
+    _family: Family | None = None
+    _error_shown_by: str | None = None
+
+    def __post_init__(self) -> None:
+        for mark in self.marks:
+            check_marker((), mark)
+        self.strict = bool(self.marked("strict", self.options.strict))
+        self.only = self.declaration.only or self.marked("only", None)
+        self.invariants = selected(self.only or None)
+
+    def marked(self, keyword: str, otherwise: Any) -> Any:
+        """Return what the nearest marker that has this keyword says."""
+        return next((mark[keyword] for mark in self.marks if mark.get(keyword) is not None), otherwise)
+
+    def outcome(self, invariant: str, asker: str, entry: Entry) -> Outcome:
+        """Return what this invariant's item says, and put what was evaluated into its entry.
+
+        * ``asker`` is the item's id; the first one shows an error of the model, others point to it.
+        """
+        if self._is_family():
+            return self._family_outcome(invariant, asker, entry)
+        if self._report is None:
+            self._report = self._judged({}, self._inputs())
+        self._add(entry, self._report)
+        return self._single_outcome(self._report, invariant, asker)
+
+    # -- one model -------------------------------------------------------------------------------
+
+    def _single_outcome(self, report: Report, invariant: str, asker: str) -> Outcome:
+        if report.error is not None:
+            return self._error(report, render(report), asker)
+        verdict = report.invariants[invariant].verdict
+        if verdict == "fail":
+            return Outcome(verdict, render(report, invariant, table=False), report)
+        return Outcome(verdict, headline(report, invariant), report)
+
+    def _error(self, report: Report | None, text: str, asker: str) -> Outcome:
+        self._error_shown_by = self._error_shown_by or asker
+        if self._error_shown_by != asker:
+            text = f"{self.id} could not be judged: see {self._error_shown_by}"
+        return Outcome("error", text, report)
+
+    def _add(self, entry: Entry, report: Report) -> None:
+        report, used = without_ini_notes(report, self.options.allows)
+        entry.add(report)
+        entry.used_allows |= used
+
+    def _inputs(self) -> Any:
+        inputs = self.declaration.inputs
+        return resolved_inputs(inputs, self.arguments) if self.arguments else inputs
+
+    def _judged(self, drawn: Mapping[str, Any], inputs: Any) -> Report:
+        from pytest_initcheck.engine import Subject, judge
+        from pytest_initcheck.inputs import DEFAULT_BATCH
+
+        declaration = self.declaration
+        more = self.marked("ignore_sites", ())
+        globs = (more,) if isinstance(more, str) else tuple(more)
+        subject = Subject(
+            factory=self.factory,
+            id=self.id,
+            inputs=inputs,
+            example=dict(drawn) or None,
+            only=tuple(self.invariants) if self.only else None,
+            limits=resolve(
+                ("decorator", declaration.limits),
+                *(("marker", _limits_of(mark)) for mark in self.marks),
+                ("ini", self.options.limits),
+            ),
+            mode=self.marked("mode", "train") if declaration.mode == "train" else declaration.mode,
+            root_seed=self.options.root_seed,
+            batch=self.marked("batch", self.options.batch) or DEFAULT_BATCH,
+            allows=(*declaration.allows, *(Allow(*fields) for fields in self.options.allows)),
+            ignore_sites=(*declaration.ignore_sites, *globs),
+            strict=self.strict,
+        )
+        try:
+            return judge(subject)
+        except ConfigError as error:
+            return Report(self.id, None, "error", self.options.root_seed, error=str(error))
+
+    # -- a family --------------------------------------------------------------------------------
+
+    def _is_family(self) -> bool:
+        if self.declaration.family is not None:
+            return True
+        if "hypothesis" not in sys.modules:
+            return False
+        from pytest_initcheck.families import is_strategy
+
+        return is_strategy(self.declaration.inputs)
+
+    def _family_outcome(self, invariant: str, asker: str, entry: Entry) -> Outcome:
+        from pytest_initcheck.families import Family
+
+        if self._family is None:
+            self._family = Family(
+                name=self.name,
+                strategies=self.declaration.family or {},
+                inputs=self.declaration.inputs,
+                judge=self._judged,
+                fixed=self.arguments,
+                settings=self.declaration.settings,
+                key=f"{self.options.root_seed} {self.id}",
+                strict=self.strict,
+            )
+        explored = self._family.explore(invariant)
+        if explored.report is not None:
+            self._add(entry, explored.report)
+        entry.claims[self.id] = dict(self._family.claims)
+        return self._explored_outcome(explored, invariant, asker)
+
+    def _explored_outcome(self, explored: Explored, invariant: str, asker: str) -> Outcome:
+        report = explored.report
+        if report is None:
+            report = Report(self.id, None, "error", self.options.root_seed, error=explored.error)
+        if explored.verdict in ("error", "fail"):
+            return self._single_outcome(report, invariant, asker)
+        text = headline(report, invariant)
+        if explored.verdict == "inconclusive":
+            shown = explored.undecided[0]
+            text = (
+                f"{invariant} INCONCLUSIVE {self.id}  {len(explored.undecided)} of {explored.examples} "
+                f"examples could not be decided, for example {shown}"
+            )
+        return Outcome(explored.verdict, text, report)
+
+
+def _limits_of(mark: Mapping[str, Any]) -> dict[str, Any]:
+    return {keyword: value for keyword, value in mark.items() if keyword not in CALL_OPTIONS}
+
+
+def with_inputs(declaration: Declaration, inputs: Any) -> Declaration:
+    """Return the declaration with other inputs, unless None is given."""
+    return declaration if inputs is None else replace(declaration, inputs=inputs)

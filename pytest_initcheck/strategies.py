@@ -1,0 +1,245 @@
+"""Hypothesis strategies for what a network starts from: inputs, shapes, activations, schemes.
+
+``from pytest_initcheck import strategies as ist``.  They draw specifications, small frozen values,
+never the elements of an array: Hypothesis prefers simple elements, whose variance says nothing about
+training.  They never draw seeds: a drawn seed would be searched for a bad one, and every property
+would fail.  Examples shrink towards N(0, 1) inputs, small shapes and ReLU.  PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import get_args
+
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+from hypothesis.strategies import DrawFn
+
+from pytest_initcheck import theory
+from pytest_initcheck.activations import NAMES, Family
+from pytest_initcheck.activations import activation as activation_named
+from pytest_initcheck.errors import ConfigError, did_you_mean
+from pytest_initcheck.initializers import matched, named_schemes
+from pytest_initcheck.inputs import Images, Normal, Uniform
+from pytest_initcheck.networks import (
+    FRAMEWORKS,
+    TEXTBOOK_ACTIVATIONS,
+    Framework,
+    NetworkSpec,
+    textbook_depth,
+)
+from pytest_initcheck.schemes import Kind, Layer, Scheme, conv, dense
+
+__all__ = ["activations", "initializers", "input_distributions", "layer_shapes", "networks"]
+
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+_FAMILIES: tuple[Family, ...] = get_args(Family)
+_KERNELS = ((3, 3), (1, 1), (3,), (5, 5), (7, 7), (3, 5))
+_SLOPES = (0.01, 0.1, 0.2, 0.3)
+_ALPHAS = (0.5, 2.0)
+_USUAL = ("relu", "leaky_relu(0.01)", "tanh", "selu", "elu", "gelu", "silu", "sigmoid")
+_FEATURE_RATIOS = (1.0, 0.5, 2.0)
+_MOST_OUTPUTS = 16
+
+
+def _check_range(low_name: str, low: float, high_name: str, high: float, least: float) -> None:
+    if low < least:
+        raise InvalidArgument(f"{low_name}={low:g} must be at least {least:g}")
+    if low > high:
+        raise InvalidArgument(f"{low_name}={low:g} must not be above {high_name}={high:g}")
+
+
+def _check_known(name: str, values: Sequence[str], known: Sequence[str]) -> None:
+    if isinstance(values, str) or not values:
+        raise InvalidArgument(f"{name}={values!r} must be a tuple of at least one of {', '.join(known)}")
+    for value in values:
+        if value not in known:
+            raise InvalidArgument(f"{name} has no {value!r}{did_you_mean(str(value), known)}")
+
+
+def _check_activation(name: str | None) -> None:
+    try:
+        if name is not None:
+            activation_named(name)
+    except ConfigError as error:
+        raise InvalidArgument(str(error)) from None
+
+
+@st.composite
+def input_distributions(
+    draw: DrawFn,
+    *,
+    shape: tuple[int, ...] | None = None,
+    min_features: int = 8,
+    max_features: int = 256,
+    max_mean: float = 2.0,
+    min_std: float = 0.25,
+    max_std: float = 2.0,
+) -> Normal | Uniform | Images:
+    """Return a strategy for input distributions: normal, uniform and, for three sides, images.
+
+    * ``shape`` is the shape of one sample; by default a vector of drawn length.
+    * ``min_features`` and ``max_features`` bound that length.
+    * ``max_mean`` is the largest absolute mean; 0 gives centred inputs.
+    * ``min_std`` and ``max_std`` bound the standard deviation.
+
+    Shrinks to N(0, 1), or to the standard deviation that is nearest to 1.
+    """
+    _check_range("min_features", min_features, "max_features", max_features, 1)
+    _check_range("min_std", min_std, "max_std", max_std, 0.01)
+    if max_mean < 0:
+        raise InvalidArgument(f"max_mean={max_mean:g} must not be negative")
+    if shape is None:
+        shape = (draw(st.integers(min_features, max_features)),)
+    _check_range("the smallest side of shape", min(shape, default=1), "infinity", math.inf, 1)
+    families = ["normal", "uniform"]
+    if max_mean >= 0.5 and min_std <= math.sqrt(1 / 12) <= max_std:
+        families.append("unit")
+    if len(shape) == 3:
+        families.append("images")
+    family = draw(st.sampled_from(families))
+    # every family draws the same choices: Hypothesis calls the shortest example the simplest
+    mean = draw(_hundredths(0.0, -max_mean, max_mean))
+    stretch = math.sqrt(3) if family == "uniform" else 1.0
+    spread = draw(_hundredths(1.0, stretch * min_std, stretch * max_std))
+    if family == "unit":  # pixels divided by 255
+        return Uniform(shape, 0.0, 1.0)
+    if family == "uniform":
+        return Uniform(shape, round(mean - spread, 4), round(mean + spread, 4))
+    return Normal(shape, mean, spread) if family == "normal" else Images(shape, mean, spread)
+
+
+def _hundredths(simplest: float, low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers in steps of 1/100 from the simplest: their text is short and reads back."""
+    start = min(max(simplest, low), high)
+
+    def steps(room: float, sign: int) -> st.SearchStrategy[float]:
+        most = math.floor(100 * room + 1e-9)
+        return st.integers(0, most).map(lambda n: round(start + sign * n / 100, 4))
+
+    return steps(high - start, 1) | steps(start - low, -1)
+
+
+@st.composite
+def layer_shapes(
+    draw: DrawFn,
+    *,
+    kinds: tuple[Kind, ...] = _KINDS,
+    min_width: int = 8,
+    max_width: int = 256,
+) -> Layer:
+    """Return a strategy for the shapes of dense and convolution weights.
+
+    * ``kinds`` are the kinds of layer, simplest first.
+    * ``min_width`` and ``max_width`` bound inputs and units, for convolutions the channels.
+
+    Shrinks to a square dense layer of ``min_width``.
+    """
+    _check_known("kinds", kinds, _KINDS)
+    _check_range("min_width", min_width, "max_width", max_width, 1)
+    kind = draw(st.sampled_from(kinds))
+    inputs, units = (draw(st.integers(min_width, max_width)) for _ in range(2))
+    if kind == "dense":
+        return dense(inputs, units)
+    return conv(inputs, units, *draw(st.sampled_from(_KERNELS)))
+
+
+def _names(families: Sequence[Family]) -> tuple[str, ...]:
+    """Every activation of these families, the usual ones first."""
+    leaky = [f"leaky_relu({slope:g})" for slope in _SLOPES]
+    elus = [f"elu({alpha:g})" for alpha in _ALPHAS]
+    plain = [name for name in NAMES if name != "leaky_relu"]
+    names = dict.fromkeys((*_USUAL, *leaky, *elus, *plain))
+    return tuple(name for name in names if activation_named(name).family in families)
+
+
+@st.composite
+def activations(draw: DrawFn, *, families: tuple[Family, ...] | None = None) -> str:
+    """Return a strategy for the names of activations, as ``activation=`` takes them.
+
+    * ``families`` are any of linear, rectifier, smooth_rectifier, self_normalising, bounded and
+      periodic; by default all of them.
+
+    Shrinks to ReLU.
+    """
+    if families is not None:
+        _check_known("families", families, _FAMILIES)
+    return draw(st.sampled_from(_names(_FAMILIES if families is None else families)))
+
+
+@st.composite
+def initializers(draw: DrawFn, *, activation: str | None = None) -> Scheme:
+    """Return a strategy for initialisation schemes.
+
+    * ``activation`` narrows them to those that keep the length under it; by default every named
+      scheme is drawn, the wrong ones included.
+
+    Shrinks to He's normal scheme, or to the most usual one that matches.
+    """
+    _check_activation(activation)
+    if activation is not None:
+        return draw(st.sampled_from(matched(activation)))
+    schemes = sorted(named_schemes(), key=lambda scheme: scheme.name != "he_normal")
+    return draw(st.sampled_from(schemes))
+
+
+@st.composite
+def networks(
+    draw: DrawFn,
+    *,
+    framework: Framework = "torch",
+    activation: str | None = None,
+    matching: bool = True,
+    min_width: int = 16,
+    max_width: int = 128,
+    min_depth: int = 1,
+    max_depth: int = 20,
+    batch_norm: bool = False,
+) -> NetworkSpec:
+    """Return a strategy for specifications of dense networks; ``spec.factory()`` builds them.
+
+    * ``framework`` is "torch" or "numpy".
+    * ``activation`` fixes the activation; by default it is drawn from those that train at depth.
+    * ``matching`` draws a scheme that matches the activation, otherwise any named scheme.
+    * ``min_width`` and ``max_width`` bound the hidden layers.
+    * ``min_depth`` and ``max_depth`` bound how many hidden layers there are.
+    * ``batch_norm`` normalises every hidden layer; torch only.
+
+    Matched networks whose length is unstable (GELU, SiLU, Mish) are no deeper than their width
+    carries, and scale their first layer for E[x^2] = 1; ``spec.for_inputs`` does so for other inputs.
+    Shrinks to one hidden ReLU layer of ``min_width`` under He's scheme.
+    """
+    _check_known("framework", (framework,), FRAMEWORKS)
+    _check_activation(activation)
+    _check_range("min_width", min_width, "max_width", max_width, 1)
+    _check_range("min_depth", min_depth, "max_depth", max_depth, 1)
+    if batch_norm and framework == "numpy":
+        raise InvalidArgument("batch_norm=True needs framework='torch'")
+    names = TEXTBOOK_ACTIVATIONS if activation is None else (activation,)
+
+    def deepest(name: str, width: int) -> float:
+        return min(max_depth, textbook_depth(name, width)) if matching else max_depth
+
+    carried = [name for name in names if deepest(name, max_width) >= min_depth]
+    if not carried:
+        raise InvalidArgument(
+            f"max_width={max_width} does not carry min_depth={min_depth} layers of {activation}; "
+            "widen it, or pass matching=False"
+        )
+    name = draw(st.sampled_from(carried))
+    narrowest = next(n for n in range(min_width, max_width + 1) if deepest(name, n) >= min_depth)
+    width = draw(st.integers(narrowest, max_width))
+    depth = draw(st.integers(min_depth, int(deepest(name, width))))
+    features = max(1, round(width * draw(st.sampled_from(_FEATURE_RATIOS))))
+    outputs = draw(st.integers(1, _MOST_OUTPUTS))
+    scheme = draw(st.sampled_from(matched(name))) if matching else draw(initializers())
+    unstable = matching and theory.length_slope(name) > 1 + 1e-9
+    return NetworkSpec(
+        (features, *[width] * depth, outputs),
+        name,
+        scheme,
+        batch_norm=batch_norm,
+        first_gain=1.0 if unstable else None,
+        framework=framework,
+    )

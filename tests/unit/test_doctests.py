@@ -1,0 +1,60 @@
+"""The examples in the docstrings of the modules that need no framework run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from collections.abc import Iterable
+
+import pytest
+
+MODULES = (
+    "activations",
+    "config",
+    "declare",
+    "engine",
+    "evidence",
+    "factory",
+    "families",
+    "initializers",
+    "inputs",
+    "networks",
+    "numpy",
+    "parametrize",
+    "runs",
+    "schemes",
+    "sequential",
+    "specs",
+    "strategies",
+    "theory",
+    "trace",
+)
+MUST_HAVE_EXAMPLES = (
+    "activations",
+    "config",
+    "initializers",
+    "inputs",
+    "networks",
+    "sequential",
+    "theory",
+)
+
+
+def run(tests: Iterable[doctest.DocTest]) -> doctest.TestResults:
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in tests:
+        runner.run(test)
+    return runner.summarize(verbose=False)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_run(name):
+    results = run(doctest.DocTestFinder().find(importlib.import_module(f"pytest_initcheck.{name}")))
+    assert results.failed == 0
+    assert results.attempted > 0 or name not in MUST_HAVE_EXAMPLES
+
+
+@pytest.mark.parametrize(("source", "failed"), [(">>> 1 + 1\n3\n", 1), (">>> 1 + 1\n2\n", 0)])
+def test_a_wrong_example_would_be_seen(source, failed):
+    test = doctest.DocTestParser().get_doctest(source, {}, "an example", None, 0)
+    assert run([test]).failed == failed
