@@ -43,6 +43,11 @@ VIOLATIONS: dict[str, type[InitCheckError]] = {
 }
 
 
+for _each in (InitCheckError, *VIOLATIONS.values()):
+    _each.__module__ = "pytest_initcheck"  # the name that a test summary shows
+del _each
+
+
 class ConfigError(ValueError):
     """A limit, a name or an option that cannot be used; the message names the remedy."""
 

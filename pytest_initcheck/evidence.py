@@ -72,14 +72,19 @@ def step(
 ) -> Claims:
     """Return the claims after one replicate's measures for an invariant, common or fatal ones.
 
-    A claim that did not appear in this replicate counts as clean, as a neutral value does.
+    A claim that did not appear in this replicate counts as clean, as a neutral value does, and so
+    does a fatal event at an allowed site: the claim is about the whole model, the allowance is not.
     """
     updated = dict(claims)
     present = set()
     for measure in measures:
         key = (invariant, measure.claim)
         present.add(key)
-        known = updated.get(key) or Claim(invariant, measure, start(measure), allowed=key in allowed)
+        excused = key in allowed and fatal and measure.site >= 0
+        if excused:
+            measure = replace(measure, value=0.0)
+        skipped = key in allowed and not excused
+        known = updated.get(key) or Claim(invariant, measure, start(measure), allowed=skipped)
         updated[key] = _stepped(known, measure)
     for key, claim in claims.items():
         if claim.invariant == invariant and claim.fatal == fatal and key not in present:

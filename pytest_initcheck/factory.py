@@ -10,7 +10,6 @@ import hashlib
 import inspect
 import random
 import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from pytest_initcheck import probes
 from pytest_initcheck.errors import ConfigError, ModelError
+from pytest_initcheck.probes.tracebacks import user_traceback
 
 _FILLED = ("rng", "generator", "key")
 
@@ -28,7 +28,7 @@ _FILLED = ("rng", "generator", "key")
 class Seeds:
     """Derives every seed from the root seed, the model's id and the drawn arguments.
 
-    Never from Hypothesis and never from a global state (statistics.md 5.1), so that one example has
+    Never from Hypothesis and never from a global state (principles.md 2.4), so that one example has
     one verdict: alone, in any order, on any worker.
     """
 
@@ -156,13 +156,11 @@ def _called(factory: Callable[..., Any], name: str | None, seed: int, example: M
     try:
         return factory(**example, **filled)
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)[1:]
-        lines = traceback.format_list(traceback.StackSummary.from_list(frames))
-        text = "".join([*lines, *traceback.format_exception_only(error)])
         first = (str(error).strip().splitlines() or [""])[0]
         who = getattr(factory, "__name__", type(factory).__name__)
         raise ModelError(
-            f"the factory {who} raised {type(error).__name__}: {first}", traceback_text=text
+            f"the factory {who} raised {type(error).__name__}: {first}",
+            traceback_text=user_traceback(error),
         ) from error
 
 

@@ -247,7 +247,7 @@ def describe(
     """
     if second_moment == 0:
         return (constant(0.0),)
-    if mean is not None and count > 1 and abs(mean**2 - second_moment) <= _ROUNDING * second_moment:
+    if mean is not None and count > 1 and abs(mean * mean - second_moment) <= _ROUNDING * second_moment:
         return (constant(mean),)
     likelihoods: list[tuple[float, Scheme]] = []
     for scheme in named_schemes():

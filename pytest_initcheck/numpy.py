@@ -40,13 +40,15 @@ def tap(
     * ``weight`` ([in, out]) and ``bias`` are the arrays that made it. With them a vanishing gradient
       is seen as well, by finite differences.
 
-    Raises ConfigError for an unknown activation.
+    Raises ConfigError for an unknown activation, or a value without a batch axis, within a check.
 
     >>> float(tap("fc1", np.ones(1), activation="relu")[0])
     1.0
     """
     observer = _OBSERVER.get()
     if observer is not None:
+        if np.ndim(array) < 1:
+            raise ConfigError(f"tap({name!r}) wants an array (batch, ..., units), got {array!r}")
         observer(name, array, known_activation(activation), weight, bias)
     return array
 

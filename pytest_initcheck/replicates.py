@@ -170,7 +170,7 @@ class _Run:
             )
 
     def _guard_seeds(self, model: Any, replicate: int) -> None:
-        """Two draws that are equal are one draw (statistics.md 5.4)."""
+        """Two draws that are equal are one draw (principles.md 2.5)."""
         prints = probes.probe_for(model).fingerprints(model)
         self._guard_parameters(prints)
         drawn = tuple(p.digest for p in prints if not p.constant)

@@ -47,6 +47,13 @@ def readers(trace: Trace) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(items) for items in found)
 
 
+def exempt_inputs(trace: Trace) -> frozenset[int]:
+    """Return the input sites without a scale of their own: ids, one-hot rows, masks."""
+    sites = [site.index for site in trace.sites if site.kind == "input"]
+    pairs = zip(sites, trace.inputs, strict=False)
+    return frozenset(index for index, column in pairs if column.exempt)
+
+
 def _signal(site: Site) -> float:
     value = site.value.batch_variance
     return value if math.isfinite(value) else 0.0
@@ -109,7 +116,7 @@ def runs(trace: Trace) -> tuple[Run, ...]:
 
 
 def run_spread(run: Run) -> tuple[float, float]:
-    """Return (b, V) of ln q at the end of the run, by the luck of a correct init (theory.md 2.5)."""
+    """Return (b, V) of ln q at the end of the run, by the luck of a correct init (principles.md 1.4)."""
     widths = tuple(layer.site.units for layer in run.layers)
     return theory.length_spread(widths, tuple(layer.followed_by for layer in run.layers))
 

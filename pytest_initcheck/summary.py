@@ -132,7 +132,7 @@ def _rows(trace: Trace, first_wrong: str | None) -> tuple[SiteRow, ...]:
                 site.saturated,
                 site.dead,
                 gain,
-                not site.value.finite,
+                not (site.value.finite and math.isfinite(moment)),
                 site.name == first_wrong,
             )
         )

@@ -1,4 +1,4 @@
-"""What a probe measured on one initialisation: plain, frozen data."""
+"""What a probe measured on one initialisation: plain, frozen data. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Parameter:
 
     @property
     def sigma_w2(self) -> float:
-        """fan_in * E[w^2], the weight variance in the scale of the length map (theory.md 2.1)."""
+        """fan_in * E[w^2], the weight variance in the scale of the length map (principles.md 1.1)."""
         return self.fan_in * self.second_moment
 
 
@@ -57,7 +57,7 @@ class Site:
 
     ``saturated`` is a share of (unit, sample) pairs, ``dead`` a share of units; both are None where
     the operation has no such notion.  ``coverage`` is the average share of a convolution's taps that
-    lie inside the image: zero padding takes the rest of the second moment (theory.md 2.8).
+    lie inside the image: zero padding takes the rest of the second moment (principles.md 1.7).
     """
 
     index: int
@@ -91,7 +91,7 @@ class InputColumns:
 
 @dataclass(frozen=True, slots=True)
 class GradientEvidence:
-    """Two gradients at the logits (default-rules.md 1).
+    """Two gradients at the logits (principles.md R8).
 
     ``difference`` sums the squared gradients of the multiplicative parameters for a random readout of
     the differences between samples, ``common`` those of all parameters for a readout that every

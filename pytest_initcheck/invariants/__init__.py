@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 SLACK = 2.0
-"""Standard deviations by which a limit is widened (statistics.md 1.1)."""
+"""Standard deviations by which a limit is widened (principles.md 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def event(
 
 
 def rate_slack(rate: float, units: int, seeds: int) -> float:
-    """Return the slack of a share of units: z sqrt(2 p (1 - p) / (n m)) (statistics.md 1.2).
+    """Return the slack of a share of units: z sqrt(2 p (1 - p) / (n m)) (principles.md 2.2).
 
     The 2 is the design effect: units of one layer share their random input.
     """
@@ -79,5 +79,5 @@ def rate_slack(rate: float, units: int, seeds: int) -> float:
 
 
 def rate_seeds(rate: float, units: int) -> int:
-    """Return how many seeds bring the slack of a rate down to half of it (statistics.md 1.2)."""
+    """Return how many seeds bring the slack of a rate down to half of it (principles.md 2.2)."""
     return math.ceil(2 * rate * (1 - rate) / max(units, 1) * (2 * SLACK / rate) ** 2)

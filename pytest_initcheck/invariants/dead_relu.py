@@ -1,6 +1,6 @@
 """dead-relu: few rectifier units are inactive on every input, and no layer wholly is.
 
-Rates are judged against what a matched net shows at that depth and batch (theory.md 2.6), since a
+Rates are judged against what a matched net shows at that depth and batch (principles.md 1.5), since a
 correct He net kills a third of its units on a small batch by depth 20.  Unasked, a layer fails that
 lost more than half of the units which a matched net keeps alive.  PYTEST_DONT_REWRITE
 """
@@ -72,7 +72,7 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
 
 
 def network_is_dead(trace: Trace) -> bool:
-    """Tell whether no weight can make the output depend on the input (default-rules.md R2a)."""
+    """Tell whether no weight can make the output depend on the input (principles.md R2)."""
     if trace.gradient is not None:
         if trace.gradient.non_finite:
             return False
@@ -87,7 +87,7 @@ def _rare(claim: str, site: int, happened: bool, widths: tuple[int, ...]) -> Mea
     p1 = max(FATAL_P1, 10 * p0)
     vacuous = None
     if p1 > 0.9:
-        vacuous = f"layers this narrow die by luck in {luck:.0%} of correct inits"
+        vacuous = f"a layer this narrow dies by luck in {luck:.0%} of matched inits"
         p0, p1 = FATAL_P0, FATAL_P1
     return event(claim, site, happened, p0=p0, p1=p1, vacuous=vacuous)
 

@@ -1,19 +1,28 @@
-"""finite: parameters, values and gradients are finite (default-rules.md R1). PYTEST_DONT_REWRITE"""
+"""finite: parameters, values and gradients are finite (principles.md R1).
+
+A value that a softmax or a maximum takes back, such as the -inf of an attention mask, is none of it.
+PYTEST_DONT_REWRITE
+"""
 
 from __future__ import annotations
 
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import Measure, event
+from pytest_initcheck.runs import readers
 from pytest_initcheck.sequential import FATAL_P0, FATAL_P1
 from pytest_initcheck.trace import Trace
 
 NAME = "finite"
+_MAXIMA = ("logsumexp", "amax", "max", "max_pool1d", "max_pool2d_with_indices", "topk")
 
 
 def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     """Return three fatal claims: on parameters, on values, on gradients."""
     bad_parameter = next((p for p in trace.parameters if p.non_finite), None)
-    bad_site = next((s for s in trace.sites if not s.value.finite and s.kind != "input"), None)
+    masks = _masked_out(trace)
+    bad_site = next(
+        (s for s in trace.sites if not (s.value.finite or s.kind == "input" or s.index in masks)), None
+    )
     owner = -1
     if bad_parameter is not None:
         owner = next((s.index for s in trace.sites if bad_parameter.name in _names(s)), -1)
@@ -25,6 +34,26 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
         bad = trace.gradient.non_finite
         found.append(_claim("gradients", -1, bool(bad), bad[0] if bad else None))
     return tuple(found)
+
+
+def _masked_out(trace: Trace) -> set[int]:
+    """Return the sites whose infinities reach only softmaxes and maxima, and end there.
+
+    NaN and +inf would make a softmax's output NaN, so what is left is -inf put there on purpose.
+    """
+    read = readers(trace)
+    masks: set[int] = set()
+    for site in reversed(trace.sites):
+        if site.value.finite or not read[site.index]:
+            continue
+        followers = [trace.sites[index] for index in read[site.index]]
+        if all(
+            follower.index in masks
+            or (follower.value.finite and (follower.kind == "softmax" or follower.op in _MAXIMA))
+            for follower in followers
+        ):
+            masks.add(site.index)
+    return masks
 
 
 def _names(site: object) -> tuple[str, ...]:

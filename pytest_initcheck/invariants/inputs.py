@@ -1,4 +1,4 @@
-"""inputs: the inputs are scaled as an initialisation assumes (default-rules.md R7).
+"""inputs: the inputs are scaled as an initialisation assumes (principles.md R7).
 
 The bound of 46 is where a matched readout of the raw input would itself be saturated: half of the
 sigmoids that read logits of variance 46 are past p = .01.  PYTEST_DONT_REWRITE

@@ -1,7 +1,7 @@
-"""saturation: few hidden bounded units start where their slope is gone (default-rules.md R4).
+"""saturation: few hidden bounded units start where their slope is gone (principles.md R4).
 
 A (unit, sample) pair is saturated if abs(phi'(z)) is under 5 % of its maximum.  Good models reach .16
-at most, bugs .5 and more (field-survey.md); tanh with gain 5/3 shows .19 on N(0, 1) inputs.
+at most, bugs .5 and more (principles.md 4); tanh with gain 5/3 shows .19 on N(0, 1) inputs.
 PYTEST_DONT_REWRITE
 """
 

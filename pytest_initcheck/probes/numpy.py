@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,13 @@ from pytest_initcheck.inputs import Call, Distribution, Normal
 from pytest_initcheck.numpy import known_activation, observed_by
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backward, directional
 from pytest_initcheck.probes.numpy_sites import Sites, columns, parameter
+from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import Fingerprint, Glimpse, GradientEvidence, Trace
 
 FRAMEWORK = "numpy"
 Array = NDArray[Any]
+_SAMPLED = 4096
+"""Entries of an array that go into its fingerprint, besides its sum."""
 
 
 def _is_layer(item: Any) -> bool:
@@ -84,36 +87,48 @@ def _arrays(model: Any) -> dict[str, Array]:
             if layer.bias is not None:
                 named[f"{layer.name}.b"] = layer.bias
         return named
-    function = model.func if isinstance(model, functools.partial) else model
-    try:
-        closure = inspect.getclosurevars(inspect.unwrap(function)).nonlocals
-    except TypeError:
-        return named
-    for name, value in closure.items():
-        _collect(name, value, named)
-    if inspect.ismethod(function):
-        for name, value in vars(function.__self__).items():
-            _collect(name, value, named)
+    _collect("", model, named, set())
     return named
 
 
-def _collect(name: str, value: Any, into: dict[str, Array]) -> None:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
-        into[name] = value
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _collect(f"{name}.{index}", item, into)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _collect(f"{name}.{key}", item, into)
+def _collect(name: str, value: Any, into: dict[str, Array], seen: set[int]) -> None:
+    """Gather the arrays that a forward function can reach: closures, bound objects, containers."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "fc":
+            into[name] = value
+        return
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    for key, item in _held(value).items():
+        _collect(f"{name}.{key}" if name else str(key), item, into, seen)
+
+
+def _held(value: Any) -> Mapping[Any, Any]:
+    """Return what a value holds, by name."""
+    if isinstance(value, (list, tuple)):
+        return dict(enumerate(value))
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, functools.partial):
+        return {"func": value.func, **dict(enumerate(value.args)), **value.keywords}
+    if inspect.ismethod(value):
+        return _held(value.__self__)
+    if inspect.isfunction(value):
+        return dict(inspect.getclosurevars(inspect.unwrap(value)).nonlocals)
+    if inspect.isclass(value) or inspect.ismodule(value):
+        return {}
+    return getattr(value, "__dict__", {})
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
     found = []
     for name, array in _arrays(model).items():
-        flat = np.ascontiguousarray(array).reshape(-1)
-        digest = hashlib.blake2b(flat.tobytes(), digest_size=16).hexdigest()
-        found.append(Fingerprint(name, digest, flat.size == 0 or bool((flat == flat[0]).all())))
+        flat = np.ravel(array)
+        digest = hashlib.blake2b(flat[:: max(1, flat.size // _SAMPLED)].tobytes(), digest_size=16)
+        digest.update(np.complex128(flat.sum()).tobytes())
+        constant = flat.size == 0 or (bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all()))
+        found.append(Fingerprint(name, digest.hexdigest(), constant))
     return tuple(found)
 
 
@@ -140,6 +155,15 @@ def _input(model: Any, call: Call) -> Array:
             f"pass inputs=ic.normal({first.shape[0]})"
         )
     return x.astype(np.result_type(first, np.float32), copy=False)
+
+
+def _copied(call: Call) -> Call:
+    """Return the call with copies: a forward function may write to its input."""
+
+    def copied(value: Any) -> Any:
+        return value.copy() if isinstance(value, np.ndarray) else value
+
+    return Call(tuple(map(copied, call.args)), {k: copied(v) for k, v in call.kwargs.items()})
 
 
 def _run(model: Any, call: Call, sites: Sites) -> tuple[Array, list[Array], list[NumpyLayer]]:
@@ -169,19 +193,16 @@ def _call(model: Any, call: Call, sites: Sites) -> Array:
         sites.add_input(arrays[0])
     try:
         with observed_by(sites.add_layer):
-            output = model(*call.args, **dict(call.kwargs))
+            own = _copied(call)
+            output = model(*own.args, **own.kwargs)
     except (ModelError, ConfigError):
         raise
     except Exception as error:
         shapes = ", ".join(f"{a.shape} {a.dtype}" for a in arrays)
-        frames = [
-            f for f in traceback.extract_tb(error.__traceback__) if "pytest_initcheck" not in f.filename
-        ]
-        lines = traceback.format_list(traceback.StackSummary.from_list(frames))
         raise ModelError(
             f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {error}; "
             "pass inputs= of the shape and dtype that it takes",
-            traceback_text="".join([*lines, *traceback.format_exception_only(error)]),
+            traceback_text=user_traceback(error),
         ) from error
     if not isinstance(output, np.ndarray) or output.ndim == 0:
         raise ModelError(f"the forward function returned {type(output).__name__}; return an array")
@@ -222,7 +243,9 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
     else:
         gradient = _from_directions(model, call, sites, output, seed)
         if gradient is None:
-            unobserved.append(("gradient", "a tapped weight is read-only, so it cannot be varied"))
+            unobserved.append(
+                ("gradient", "a tapped weight is a copy or read-only, so varying it shows nothing")
+            )
     parameters = dict(sites.parameters)
     if not layers:
         tapped = {id(array) for array in sites.arrays.values()}
@@ -251,5 +274,16 @@ def _from_directions(
     """Vary the tapped arrays in place; the forward function has to read these very arrays."""
     weights = [a for name, a in sites.arrays.items() if sites.parameters[name].multiplicative]
     biases = [a for name, a in sites.arrays.items() if not sites.parameters[name].multiplicative]
-    arguments, keywords = call.args, dict(call.kwargs)
-    return directional(lambda: model(*arguments, **keywords), weights, biases, output, seed)
+    again = Sites()
+    _call(model, call, again)
+    if not all(
+        name in again.arrays and np.shares_memory(array, again.arrays[name])
+        for name, array in sites.arrays.items()
+    ):
+        return None
+
+    def forward() -> Array:
+        own = _copied(call)
+        return np.asarray(model(*own.args, **own.kwargs))
+
+    return directional(forward, weights, biases, output, seed)

@@ -29,7 +29,7 @@ class NumpyLayer:
 
 
 def _readouts(shape: tuple[int, ...], seed: int) -> tuple[Array, Array, int]:
-    """Return the cotangents of default-rules.md 1 (difference, common) and samples * positions."""
+    """Return the cotangents of principles.md R8 (difference, common) and samples * positions."""
     rng = np.random.default_rng(seed)
     difference = rng.standard_normal(shape)
     difference -= difference.mean(0, keepdims=True)
@@ -50,14 +50,15 @@ def backward(
     difference, common, positions = _readouts(shape, seed)
     squares = []
     for cotangent in (difference, common):
-        delta, weights, biases = cotangent, [], []
+        delta, weights, biases = cotangent.astype(pre[-1].dtype, copy=False), [], []
         for index in reversed(range(len(layers))):
             layer = layers[index]
             if layer.phi is not None and not (skip_last_phi and index == len(layers) - 1):
                 delta = delta * layer.phi.derivative(pre[index])
             a = reads[index].reshape(-1, reads[index].shape[-1])
             flat = delta.reshape(-1, delta.shape[-1])
-            weights.append(float(np.sum((a.T @ flat) ** 2)))
+            gradient = (a.T @ flat).ravel()
+            weights.append(float(np.dot(gradient, gradient)))
             biases.append(0.0 if layer.bias is None else float(np.sum(flat.sum(0) ** 2)))
             delta = delta @ layer.weight.T
         squares.append((weights[::-1], biases[::-1]))

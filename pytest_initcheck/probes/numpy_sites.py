@@ -34,10 +34,14 @@ def moments(values: Array) -> Moments:
 
 
 def parameter(name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
-    flat = np.asarray(array, dtype=np.float64).reshape(-1)
-    constant = flat.size == 0 or bool((flat == flat[0]).all())
-    bad = int(flat.size - np.isfinite(flat).sum())
-    mean, second = float(flat.mean()), float(np.mean(flat**2))
+    flat = np.ravel(np.abs(array) if np.iscomplexobj(array) else array)
+    size = max(flat.size, 1)
+    mean, second = float(flat.sum(dtype=np.float64)) / size, float(np.vdot(flat, flat)) / size
+    if not math.isfinite(mean + second):
+        # squares that overflow single precision alone are finite
+        second = float(np.mean(flat.astype(np.float64) ** 2))
+    bad = 0 if math.isfinite(mean) else int(flat.size - np.isfinite(flat).sum())
+    constant = flat.size == 0 or (bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all()))
     return Parameter(
         name, array.shape, flat.size, mean, second, constant, bad, fan_in, fan_out, fan_in > 0
     )
@@ -111,7 +115,7 @@ class Sites:
                 name,
                 kind,
                 op,
-                (index - 1,),
+                (index - 1,) if index else (),
                 units,
                 moments(value),
                 activation_name,
@@ -127,14 +131,17 @@ def columns(name: str, x: Array) -> InputColumns:
     if x.dtype.kind not in "fc":
         return InputColumns(name, x.shape, moments(x), True)
     value = moments(x)
-    binary = bool(np.isin(x, (0, 1)).all())
+    if bool(np.isin(x, (0, 1)).all()):
+        return InputColumns(name, x.shape, value, True)
     if x.ndim < 2 or not value.finite:
-        return InputColumns(name, x.shape, value, binary)
+        return InputColumns(name, x.shape, value, False)
     axis = 1 if x.ndim in (2, 4, 5) else x.ndim - 1
     others = tuple(d for d in range(x.ndim) if d != axis)
-    scale = np.sqrt(np.mean(x.astype(np.float64) ** 2, axis=others))
+    # a column that is on in few samples is no smaller for that: its scale is that of its entries
+    entries = np.maximum((x != 0).sum(axis=others), 1)
+    scale = np.sqrt(np.sum(x.astype(np.float64) ** 2, axis=others) / entries)
     used = np.flatnonzero(scale > 0)
     if used.size == 0:
-        return InputColumns(name, x.shape, value, binary)
+        return InputColumns(name, x.shape, value, False)
     low, high = int(used[scale[used].argmin()]), int(scale.argmax())
-    return InputColumns(name, x.shape, value, binary, float(scale[low]), float(scale[high]), high, low)
+    return InputColumns(name, x.shape, value, False, float(scale[low]), float(scale[high]), high, low)

@@ -9,9 +9,8 @@ import dataclasses
 import hashlib
 import math
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,32 +20,25 @@ from torch import Tensor, nn
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_inputs import batch_of, columns, input_tensors, prepared
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_recorder import Recorder
+from pytest_initcheck.probes.torch_state import random_state, restore_random_state, undisturbed
+from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import (
     Fingerprint,
     Glimpse,
     GradientEvidence,
-    InputColumns,
     Parameter,
     Trace,
 )
 
 FRAMEWORK = "torch"
 _SAMPLED = 4096
-_DROPOUTS = (nn.modules.dropout._DropoutNd,)
 
 
 def owns(model: Any) -> bool:
     return isinstance(model, nn.Module)
-
-
-def random_state() -> Any:
-    return torch.get_rng_state()
-
-
-def restore_random_state(state: Any) -> None:
-    torch.set_rng_state(state)
 
 
 def seed(seed: int) -> None:
@@ -70,7 +62,12 @@ def _eager(model: Any) -> nn.Module:
 
 
 def _named_parameters(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_parameters(remove_duplicate=True))
+    """Return the parameters that hold numbers; quantised and index tensors are not initialised."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters(remove_duplicate=True)
+        if parameter.is_floating_point() or parameter.is_complex()
+    }
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
@@ -87,7 +84,7 @@ def _fingerprint(name: str, parameter: Tensor) -> Fingerprint:
     sample = flat[::stride].contiguous()
     digest = hashlib.blake2b(sample.numpy().tobytes(), digest_size=16)
     digest.update(np.float64(flat.sum(dtype=torch.float64)).tobytes())
-    constant = flat.numel() == 0 or bool((flat == flat[0]).all())
+    constant = flat.numel() == 0 or (bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all()))
     return Fingerprint(name, digest.hexdigest(), constant)
 
 
@@ -96,10 +93,10 @@ def _describe(name: str, tensor: Tensor) -> Parameter:
     count = flat.numel()
     if count == 0:
         return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0)
-    bad = int((~torch.isfinite(flat)).sum())
-    mean = float(flat.mean())
-    second = float(torch.dot(flat, flat)) / count
-    constant = bool((flat == flat[0]).all())
+    mean, second = float(flat.mean()), float(torch.dot(flat, flat)) / count
+    # counting what is not finite is slow, and needed only where a sum shows it
+    bad = 0 if math.isfinite(mean + second) else int((~torch.isfinite(flat)).sum())
+    constant = bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all())
     return Parameter(name, tuple(tensor.shape), count, mean, second, constant, bad)
 
 
@@ -125,63 +122,16 @@ def infer_inputs(model: Any) -> Distribution | Call:
 # -- one pass ------------------------------------------------------------------------------------
 
 
-def _on_model(value: Any, like: Tensor | None) -> Any:
-    """Bring numpy arrays and tensors to the model's device, floats to its dtype."""
-    if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.ascontiguousarray(value))
-    if isinstance(value, Tensor) and like is not None:
-        if value.is_floating_point() and like.is_floating_point():
-            return value.to(like.device, like.dtype)
-        return value.to(like.device)
-    return value
-
-
-def _prepared(module: nn.Module, call: Call) -> Call:
-    like = next((p for p in module.parameters() if p.is_floating_point()), None)
-    args = tuple(_on_model(a, like) for a in call.args)
-    return Call(args, {key: _on_model(value, like) for key, value in call.kwargs.items()})
-
-
-def _input_tensors(call: Call) -> dict[str, Tensor]:
-    several = len(call.args) + len(call.kwargs) > 1
-    named = {f"input{i}" if several else "input": a for i, a in enumerate(call.args)}
-    named.update(call.kwargs)
-    return {name: value for name, value in named.items() if isinstance(value, Tensor)}
-
-
-@contextmanager
-def _undisturbed(module: nn.Module, mode: str) -> Iterator[None]:
-    """Set the mode with dropout off; afterwards modes and buffers are as they were."""
-    modes = [(part, part.training) for part in module.modules()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-    state = random_state()
-    try:
-        module.train(mode == "train")
-        for part, _ in modes:
-            if isinstance(part, _DROPOUTS):
-                part.training = False
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-        with torch.no_grad():
-            for buffer, saved in buffers:
-                buffer.copy_(saved)
-        restore_random_state(state)
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """Run compiled functions eagerly; where the compiler was never imported there are none."""
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Have compiled parts run eagerly; without the compiler loaded there are none."""
     if "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
-    for name, tensor in _input_tensors(call).items():
+    for name, tensor in input_tensors(call).items():
         recorder.add_input(name, tensor)
     try:
         with stack.watching(), _uncompiled(), recorder:
@@ -191,24 +141,15 @@ def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleSta
     except Exception as error:
         shapes = ", ".join(
             f"{name} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
-            for name, t in _input_tensors(call).items()
+            for name, t in input_tensors(call).items()
         )
         detail = str(error).strip().splitlines()
         first = detail[0] if detail else ""
         raise ModelError(
             f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; "
             "pass inputs= of the shape and dtype that it takes",
-            traceback_text=_user_traceback(error),
+            traceback_text=user_traceback(error),
         ) from error
-
-
-def _user_traceback(error: BaseException) -> str:
-    """Format the traceback from the first frame that is not this package's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [i for i, frame in enumerate(frames) if "pytest_initcheck" in frame.filename]
-    theirs = [f for i, f in enumerate(frames) if i not in ours]
-    lines = traceback.format_list(traceback.StackSummary.from_list(theirs))
-    return "".join([*lines, *traceback.format_exception_only(error)])
 
 
 def _output_tensors(value: Any) -> Iterator[Tensor]:
@@ -231,48 +172,56 @@ def _output(value: Any) -> Tensor:
     for tensor in _output_tensors(value):
         if tensor.dim() > 0:
             return tensor
+    if any(True for _ in _output_tensors(value)):
+        raise ModelError(
+            "the model returned a single number, a loss perhaps; wrap it so that it returns the output "
+            "that the loss is computed from, with a batch axis"
+        )
     kind = type(value).__name__
     raise ModelError(f"the model returned {kind} without a floating-point tensor; return its output")
-
-
-def _batch_of(call: Call) -> int:
-    sizes = [t.shape[0] for t in _input_tensors(call).values() if t.dim() > 0]
-    return int(sizes[0]) if sizes else 1
 
 
 def _record(
     model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
 ) -> tuple[nn.Module, Call, Recorder, Tensor, dict[str, Parameter]]:
     module = _eager(model)
-    call = _prepared(module, call)
+    call = prepared(module, call)
     tensors = _named_parameters(module)
     described = {} if rare_only else {name: _describe(name, t) for name, t in tensors.items()}
     stack = ModuleStack(module)
-    recorder = Recorder(stack, tensors, described, _batch_of(call), rare_only=rare_only)
+    recorder = Recorder(stack, tensors, described, batch_of(call), rare_only=rare_only)
     torch.manual_seed(seed_value)
     output = _output(_forward(module, call, recorder, stack))
     return module, call, recorder, output, described
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
-    with _undisturbed(_eager(model), mode), torch.no_grad():
+    try:
+        return _glimpse(model, call, mode, seed, grad=False)
+    except ModelError:
+        # some models differentiate in their forward pass, and need the graph that it saves to go without
+        return _glimpse(model, call, mode, seed, grad=True)
+
+
+def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Glimpse:
+    with undisturbed(_eager(model), mode), torch.set_grad_enabled(grad):
         module, _, recorder, output, _ = _record(model, call, mode, seed, rare_only=True)
         finite = bool(torch.isfinite(output).all())
         for parameter in module.parameters():
-            finite = finite and bool(torch.isfinite(parameter.sum()))
+            finite = finite and bool(torch.isfinite(parameter.detach().sum()))
         varies = output.shape[0] < 2 or bool((output != output[:1]).any())
         return Glimpse(quiet=finite and varies and not recorder.wholly_dead)
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
-    with _undisturbed(_eager(model), mode), torch.enable_grad():
+    with undisturbed(_eager(model), mode), torch.enable_grad():
         module, call, recorder, output, described = _record(model, call, mode, seed, rare_only=False)
         origin = recorder.origin(output)
         out_site = origin.site if origin is not None else -1
         logits_site, logits = _logits(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         gradient = None
-        reason = _no_gradient_reason(logits, _batch_of(call))
+        reason = _no_gradient_reason(logits, batch_of(call))
         if reason is None:
             gradient = _gradients(module, logits, recorder, seed)
         else:
@@ -283,9 +232,9 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
     )
     return Trace(
         FRAMEWORK,
-        _batch_of(call),
+        batch_of(call),
         tuple(recorder.sites),
-        tuple(_columns(name, tensor) for name, tensor in _input_tensors(call).items()),
+        tuple(columns(name, tensor) for name, tensor in input_tensors(call).items()),
         parameters,
         out_site,
         logits_site,
@@ -314,7 +263,7 @@ def _no_gradient_reason(logits: Tensor, batch: int) -> str | None:
 
 
 def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int) -> GradientEvidence:
-    """Two backward passes from the logits (default-rules.md 1)."""
+    """Two backward passes from the logits (principles.md R8)."""
     named = {n: p for n, p in _named_parameters(module).items() if p.requires_grad}
     draw = torch.Generator().manual_seed(seed)
     shape = logits.shape
@@ -367,24 +316,3 @@ def _first_over_last(
         return math.nan
     first, last = (squared[n] / named[n].numel() for n in (weights[0], weights[-1]))
     return math.sqrt(first / last) if last > 0 else math.nan
-
-
-def _columns(name: str, tensor: Tensor) -> InputColumns:
-    shape = tuple(tensor.shape)
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return InputColumns(
-            name, shape, reductions.moments(tensor.float(), shape[0] if shape else 1), True
-        )
-    value = reductions.moments(tensor, shape[0] if shape else 1)
-    values = reductions.plain(tensor)
-    binary = bool(((values == 0) | (values == 1)).all())
-    if values.dim() < 2 or not value.finite:
-        return InputColumns(name, shape, value, binary)
-    axis = 1 if tensor.dim() in (2, 4, 5) else tensor.dim() - 1
-    others = [d for d in range(values.dim()) if d != axis]
-    scale = (values.double() ** 2).mean(others).sqrt()
-    used = torch.nonzero(scale > 0).reshape(-1)
-    if used.numel() == 0:
-        return InputColumns(name, shape, value, binary)
-    low, high = int(used[scale[used].argmin()]), int(scale.argmax())
-    return InputColumns(name, shape, value, binary, float(scale[low]), float(scale[high]), high, low)

@@ -154,6 +154,10 @@ def _elu(args: Arguments) -> str:
     return "elu" if alpha == 1 else f"elu({alpha:g})"
 
 
+def _celu(alpha: float) -> str:
+    return "elu" if alpha == 1 else f"celu({alpha:g})"
+
+
 def _leaky(slope: float) -> str:
     return f"leaky_relu({slope:g})" if slope else "relu"
 
@@ -177,7 +181,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Arguments], str | None]] = {
     "threshold": lambda args: "relu" if args[1] == args[2] == 0 else None,
     "leaky_relu": lambda args: _leaky(_at(args, 1, 0.01)),
     "elu": _elu,
-    "celu": _elu,
+    "celu": lambda args: _celu(_at(args, 1, 1.0)),
     "_prelu_kernel": _prelu,
     "prelu": _prelu,
     "rrelu_with_noise": _rrelu,
@@ -237,7 +241,7 @@ def matmul_fans(weight: torch.Tensor, *, on_the_right: bool) -> tuple[int, int]:
 
 
 def convolution_fans(args: Arguments) -> tuple[int, int]:
-    """Return (fan_in, fan_out) per output unit of ``aten.convolution`` (theory.md 2.8)."""
+    """Return (fan_in, fan_out) per output unit of ``aten.convolution`` (principles.md 1.7)."""
     weight, stride, transposed, groups = args[1], args[3], args[6], args[8]
     taps = math.prod(weight.shape[2:])
     if transposed:
@@ -248,7 +252,7 @@ def convolution_fans(args: Arguments) -> tuple[int, int]:
 
 
 def convolution_coverage(args: Arguments) -> float:
-    """Return the average share of taps that lie inside the image (theory.md 2.8)."""
+    """Return the average share of taps that lie inside the image (principles.md 1.7)."""
     image, weight, stride, padding, dilation, transposed = *args[:2], *args[3:7]
     if transposed:
         return 1.0

@@ -115,7 +115,10 @@ class Recorder(TorchDispatchMode):
             )
             return args[0].fill_(probability)
         if op == "native_dropout":
-            return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
+            kept = args[0].clone()
+            if (source := self.origin(args[0])) is not None:
+                self._remember(kept, source)
+            return kept, torch.ones_like(args[0], dtype=torch.bool)
         tensors = list(_tensors(args)) + list(_tensors(kwargs.values()))
         origins = [self.origin(tensor) for tensor in tensors]
         reads = tuple(dict.fromkeys(o.site for o in origins if o is not None and o.site >= 0))
@@ -177,6 +180,8 @@ class Recorder(TorchDispatchMode):
             return
         if op in ops.MATMULS or op == "convolution" or op == "embedding":
             self._linear(op, args, reads, first, in_place)
+        elif op == "glu":
+            self._glu(args, reads, first)
         elif self._adds_bias(op, args, reads, first):
             self._merge_bias(args, reads[0], first, in_place)
         else:
@@ -291,6 +296,9 @@ class Recorder(TorchDispatchMode):
         source: _Origin | None,
     ) -> None:
         name = ops.activation_of(op, args, kwargs) or self._composed(op, args, reads)
+        if name == "softsign" and not self._rare_only:
+            beyond = activation(name).saturated_beyond
+            saturated = None if beyond is None else reductions.saturated_share(args[0], beyond)
         kind = self._kind(op, args, reads, name)
         self._take_roles(op, kind, args)
         index = self._append(
@@ -314,6 +322,26 @@ class Recorder(TorchDispatchMode):
             if extra.is_floating_point():
                 self._remember(extra, _Origin(index))
 
+    def _glu(self, args: Any, reads: tuple[int, ...], out: Tensor) -> None:
+        """A gated linear unit is one operation here: its gate is shown as the sigmoid that it is."""
+        gate = torch.chunk(args[0], 2, args[1] if len(args) > 1 else -1)[1]
+        axis = self._axis(out, self.origin(args[0]))
+        share = None
+        if not self._rare_only:
+            beyond = activation("sigmoid").saturated_beyond
+            share = None if beyond is None else reductions.saturated_share(gate, beyond)
+        index = self._append(
+            self._stack.place("sigmoid"),
+            "activation",
+            "sigmoid",
+            reads,
+            torch.sigmoid(gate.detach()),
+            axis,
+            activation_name="sigmoid",
+            saturated=share,
+        )
+        self._append(self._stack.place("glu"), "mul", "glu", (*reads, index), out, axis)
+
     def _keep_logits(self, index: int, tensor: Tensor, in_place: bool) -> None:
         """Keep the input of the latest squashing ops: one of them may turn out to be the logits."""
         if in_place or not tensor.requires_grad:
@@ -336,7 +364,8 @@ class Recorder(TorchDispatchMode):
                     return "silu"
         if op == "where" and len(args) == 3:
             mask = self.origin(args[0])
-            if mask is not None and mask.positive_mask and len(reads) == 1 and _is_zero(args[2]):
+            zero = isinstance(args[2], Tensor) and not bool(args[2].any())
+            if mask is not None and mask.positive_mask and len(reads) == 1 and zero:
                 return "relu"
         if op == "div" and len(reads) == 2:
             below = self.sites[reads[1]]

@@ -15,7 +15,7 @@ def plain(x: Tensor) -> Tensor:
     x = x.detach()
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj())
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x.float() if x.is_floating_point() and x.dtype.itemsize < 4 else x
 
 
 def samples_first(x: Tensor, batch: int) -> Tensor:
@@ -36,8 +36,12 @@ def samples_first(x: Tensor, batch: int) -> Tensor:
 def moments(x: Tensor, batch: int) -> Moments:
     """Return the moments of a floating tensor; the mean over the batch is taken out first.
 
-    So a large common mean does not destroy the variance (performance.md 4).
+    So a large common mean does not destroy the variance (principles.md 5).
     """
+    if x.layout != torch.strided:
+        # only the stored values are looked at: a graph's dense matrix would not fit
+        x = x.detach().coalesce().values() if x.is_sparse else x.detach().values()
+        batch = max(len(x), 1)
     rows = samples_first(plain(x), batch)
     count = rows.numel()
     if count == 0:
@@ -79,7 +83,7 @@ def saturated_share(z: Tensor, beyond: float) -> float:
 def dead_units(y: Tensor, unit_axis: int) -> tuple[int, int]:
     """Return (dead, units): units along the axis whose output is zero everywhere else."""
     values = plain(y)
-    if values.dim() < 2:
+    if values.dim() < 2 or values.layout != torch.strided:
         return 0, 0
     others = [axis for axis in range(values.dim()) if axis != unit_axis % values.dim()]
     alive = (values.amax(others) != 0) | (values.amin(others) != 0)

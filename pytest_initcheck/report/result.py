@@ -1,4 +1,4 @@
-"""The outcome of checking one model: one type behind every output."""
+"""The outcome of checking one model: one type behind every output. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 

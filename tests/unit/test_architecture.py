@@ -229,7 +229,7 @@ def missing_documents(modules: Mapping[str, str]) -> list[str]:
         f"{name or '__init__'} refers to {document}"
         for name, source in modules.items()
         for document in sorted(set(re.findall(r"[\w-]+\.md\b", source)))
-        if not (ROOT / document).exists()
+        if not ((ROOT / document).exists() or (ROOT / "docs" / document).exists())
     ]
 
 
