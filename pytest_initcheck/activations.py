@@ -195,7 +195,7 @@ def _table() -> dict[str, Activation]:
             lambda z: _sigmoid(z) * _sigmoid(-z),
             "bounded",
             saturated_beyond=2 * tanh_limit,
-            textbook_gains=(1.0, 4.0),
+            textbook_gains=(4.0,),
         ),
         Activation(
             "hardtanh",
@@ -213,7 +213,7 @@ def _table() -> dict[str, Activation]:
             "bounded",
             kinks=(-3.0, 3.0),
             saturated_beyond=3.0,
-            textbook_gains=(1.0, 6.0),
+            textbook_gains=(6.0,),
         ),
         Activation(
             "softsign",

@@ -6,28 +6,24 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from pytest_initcheck import initializers, sequential, theory
+from pytest_initcheck import sequential
+from pytest_initcheck.causes import Spell, why
 from pytest_initcheck.config import Limits
 from pytest_initcheck.evidence import Claim, Claims
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.invariants.variance import matched_range, step_logs
 from pytest_initcheck.report.result import Finding
-from pytest_initcheck.runs import LINEAR, Layer, activation_after, layer_before, runs
-from pytest_initcheck.trace import Parameter, Site, Trace
+from pytest_initcheck.runs import LINEAR, Layer, activation_after, layer_before, path_layers
+from pytest_initcheck.trace import Site, Trace
 
 _WRONG_STEP = math.log(1.5)
 """A layer whose length is 1.5 times off a matched one's is worth naming as the first."""
 
 
-@dataclass(frozen=True)
-class _Why:
-    cause: str
-    fix: str
-
-
-def findings_for(claims: Claims, trace: Trace, limits: Limits, *, built: bool) -> tuple[Finding, ...]:
+def findings_for(
+    claims: Claims, trace: Trace, limits: Limits, spell: Spell, *, built: bool
+) -> tuple[Finding, ...]:
     """Return one finding per invariant and direction that failed or could not be decided.
 
     However many layers suffer, the finding names the first that is wrong.
@@ -38,7 +34,7 @@ def findings_for(claims: Claims, trace: Trace, limits: Limits, *, built: bool) -
         failed = [claim for claim in own if claim.verdict == "fail"]
         for direction in dict.fromkeys(claim.measure.direction for claim in failed):
             group = [claim for claim in failed if claim.measure.direction == direction]
-            found.append(_finding(group, trace, limits, "fail"))
+            found.append(_finding(group, trace, limits, spell))
         undecided = [claim for claim in own if claim.verdict == "inconclusive"]
         if not failed and undecided:
             found.append(_inconclusive(undecided, trace, limits, built=built))
@@ -54,25 +50,25 @@ def _measure(claim: Claim) -> Measure:
     return claim.violating or claim.measure
 
 
-def _finding(group: list[Claim], trace: Trace, limits: Limits, verdict: str) -> Finding:
+def _finding(group: list[Claim], trace: Trace, limits: Limits, spell: Spell) -> Finding:
     claim = _first(group)
     measure = _measure(claim)
     site = _named_site(claim, measure, trace)
     value, bounds = _in_natural_units(claim.invariant, measure)
-    why = _why(claim, measure, trace, site)
+    reason = why(claim.invariant, measure, trace, site, spell)
     more = len({_measure(c).site for c in group}) - 1
-    tail = f" (and at {more} more sites)" if more > 0 else ""
+    tail = f"; {more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
     return Finding(
         claim.invariant,
         "error",
-        verdict,
+        "fail",
         measure.direction,
         None if site is None else site.name,
         value,
         bounds,
         f"{_place(site, trace)}: {_says(claim, measure, trace, limits)}{tail}",
-        why.cause,
-        why.fix,
+        reason.cause,
+        reason.fix,
         _proof(claim, limits),
     )
 
@@ -119,6 +115,8 @@ def _proof(claim: Claim, limits: Limits) -> str:
         events = f"seen in {claim.walk.violations} of {claim.walk.replicates} fresh inits"
         p0 = claim.measure.fatal[0]
         return f"{events}; p < {bound:.0e} where at most {p0:.2g} of inits may show it"
+    if claim.invariant == "inputs":
+        return f"{claim.walk.violations} of {claim.walk.replicates} draws of the inputs ({source})"
     return (
         f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the widened limit "
         f"({source}); p < {bound:.0e} for a correct init"
@@ -142,16 +140,12 @@ def _named_site(claim: Claim, measure: Measure, trace: Trace) -> Site | None:
     return layer_before(trace, site) if claim.invariant in ("saturation", "dead-relu") else site
 
 
-def _path_layers(trace: Trace) -> list[Layer]:
-    return [layer for run in runs(trace) for layer in run.layers]
-
-
 def first_wrong_layer(trace: Trace, direction: str) -> Site | None:
     """Return the first layer that is off a matched one by 1.5 times in this direction, or the worst.
 
     All-zero weights come first in any case.
     """
-    layers = _path_layers(trace)
+    layers = path_layers(trace)
     steps = {layer.site.index: _off(layer, direction) for layer in layers}
     zero = [s for s in trace.sites if s.kind in LINEAR and s.weight and s.weight.second_moment == 0]
     if direction == "vanishing" and zero:
@@ -225,7 +219,7 @@ def _says(claim: Claim, measure: Measure, trace: Trace, limits: Limits) -> str:
     if claim.invariant == "inputs":
         return _says_inputs(measure, trace, shown, high)
     if claim.invariant == "saturation":
-        return f"{_percent(value)} of its units start saturated, at most {_percent(high)}"
+        return f"{_percent(value)} of its activations start saturated, at most {_percent(high)}"
     if claim.invariant == "dead-relu":
         if measure.claim == "network" and measure.fatal:
             return "the network is dead: no weight can make its output depend on the input"
@@ -252,7 +246,7 @@ def _says_inputs(measure: Measure, trace: Trace, shown: str, high: float | None)
 
 def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -> str:
     factor = _per_layer(trace)
-    depth = len(_path_layers(trace))
+    depth = len(path_layers(trace))
     if measure.claim == "ignored-input":
         return "no weight can make the output depend on the input"
     if measure.claim == "vanishing":
@@ -269,144 +263,16 @@ def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -
     verb = "grows past" if measure.direction == "exploding" else "falls below"
     layer = trace.sites[measure.site].name if measure.site >= 0 else "the output"
     return (
-        f"the signal {verb} the matched length map: {shown}x by {layer}, "
+        f"the signal {verb} the matched length map: {shown}x by layer {layer}, "
         f"limit {limits['variance']:g}x either way"
     )
 
 
 def _per_layer(trace: Trace) -> float:
     """Return the geometric mean of a layer's length over a matched layer's, along the path."""
-    logs = [_weight_logs(layer) for layer in _path_layers(trace)]
+    logs = [_weight_logs(layer) for layer in path_layers(trace)]
     if not logs:
         return 1.0
     below = math.fsum(low for _, low in logs) / len(logs)
     above = math.fsum(high for high, _ in logs) / len(logs)
     return math.exp(above) if above > 0 else math.exp(min(below, 0.0))
-
-
-# -- why -----------------------------------------------------------------------------------------
-
-
-def _why(claim: Claim, measure: Measure, trace: Trace, site: Site | None) -> _Why:
-    if claim.invariant == "finite":
-        return _Why(
-            "memory that was never initialised, or a computation that overflows",
-            "initialise every parameter (a tensor made with empty() holds whatever was in memory)",
-        )
-    if claim.invariant == "inputs":
-        return _why_inputs(trace, site)
-    if site is None or site.kind not in LINEAR:
-        return _Why("no single layer stands out", "compare the table below with a matched init")
-    layer = next((item for item in _path_layers(trace) if item.site.index == site.index), None)
-    return _why_layer(trace, site, layer)
-
-
-def _why_inputs(trace: Trace, site: Site | None) -> _Why:
-    column = trace.inputs[0]
-    value = site.value if site is not None else column.value
-    std = math.sqrt(max(value.second_moment - value.mean**2, 0.0)) or 1.0
-    integral = value.low >= 0 and 200 <= value.high <= 256
-    what = "raw pixels 0..255" if integral else "raw, unscaled values"
-    return _Why(
-        f"{what}: mean {value.mean:.3g}, standard deviation {std:.3g}, "
-        f"{value.low:.3g} to {value.high:.3g}",
-        f"x = (x - {value.mean:.3g}) / {std:.3g}, per column where columns differ",
-    )
-
-
-def _why_layer(trace: Trace, site: Site, layer: Layer | None) -> _Why:
-    weight = site.weight
-    if weight is None:
-        return _Why("its weight was not seen", "show the weight to the check")
-    after = layer.followed_by if layer is not None else activation_after(trace, site) or "identity"
-    read = trace.sites[site.reads[0]] if site.reads else site
-    fix = _draw_again(weight, after)
-    if weight.second_moment == 0:
-        return _Why("its weights are all zero", fix)
-    if weight.constant:
-        return _Why(f"its weights are all equal ({weight.mean:.3g}): its units compute the same", fix)
-    low, high = matched_range(layer) if layer is not None else _range_of(after)
-    found = f"weights have std {math.sqrt(weight.second_moment):.3g}{_recognised(weight)}"
-    needed = f"{after} needs {_needed(weight, after)}"
-    if weight.sigma_w2 > 1.5 * high or weight.sigma_w2 < low / 1.5:
-        return _Why(f"{found}; {needed}", fix)
-    offset = _offset(site, read)
-    if offset is not None:
-        return _Why(offset, "nn.init.zeros_(bias), or b = 0: a unit starts where its input decides")
-    if read.kind == "input" and read.value.second_moment > 4:
-        std = math.sqrt(read.value.second_moment)
-        return _Why(
-            f"its input is large: root mean square {std:.3g}, where the init assumes about 1",
-            f"x = (x - {read.value.mean:.3g}) / {std:.3g}",
-        )
-    if 4 * read.value.batch_variance < read.value.second_moment and read.kind == "input":
-        return _Why(
-            f"its input is not centred: mean {read.value.mean:.3g} against a spread of "
-            f"{math.sqrt(max(read.value.batch_variance, 0.0)):.3g}",
-            f"x = x - {read.value.mean:.3g}",
-        )
-    layers = _path_layers(trace)
-    widths = [item.site.units for item in layers] or [site.units]
-    narrow = f"{len(widths)} layers of width {min(widths)} and up: too narrow for this depth"
-    return _Why(narrow, "widen the layers, add normalisation, or make the network shallower")
-
-
-def _range_of(after: str) -> tuple[float, float]:
-    low, high = theory.matched_gains(after)
-    return min(low, 1.0) ** 2, max(high, 1.0) ** 2
-
-
-def _needed(weight: Parameter, after: str) -> str:
-    low, high = theory.matched_gains(after)
-    root = math.sqrt(max(weight.fan_in, 1))
-    if high / low < 1.01:
-        return f"{high / root:.3g} (gain {high:.4g})"
-    return f"{low / root:.3g} to {high / root:.3g} (gain {low:.4g} to {high:.4g})"
-
-
-def _recognised(weight: Parameter) -> str:
-    schemes = initializers.describe(
-        max(weight.fan_in, 1),
-        max(weight.fan_out, 1),
-        weight.second_moment,
-        weight.count,
-        mean=weight.mean,
-    )
-    if not schemes:
-        return ""
-    name = schemes[0].name
-    default = ", PyTorch's default" if "sqrt(5)" in name else ""
-    return f" (like {name}{default})"
-
-
-def _draw_again(weight: Parameter, after: str) -> str:
-    gain = theory.matched_gains(after)[1] if after != "identity" else 1.0
-    fan_in = max(weight.fan_in, 1)
-    std = gain / math.sqrt(fan_in)
-    formula = f"{gain:.4g} / sqrt({fan_in})"
-    return f"draw {weight.name} with std {std:.3g} = {formula}: {_named_draw(after)}"
-
-
-def _named_draw(after: str) -> str:
-    if after.startswith(("relu", "leaky_relu")):
-        slope = after.partition("(")[2].rstrip(")")
-        argument = f", a={slope}, nonlinearity='leaky_relu'" if slope else ", nonlinearity='relu'"
-        return f"He, nn.init.kaiming_normal_(weight{argument})"
-    if after == "tanh":
-        return "Xavier, nn.init.xavier_normal_(weight, gain=5/3)"
-    if after in ("selu", "identity"):
-        return "LeCun, nn.init.kaiming_normal_(weight, nonlinearity='linear')"
-    return f"nn.init.normal_(weight, std) with the gain of {after}"
-
-
-def _offset(site: Site, read: Site) -> str | None:
-    """Tell whether the bias outweighs what the weights make of the input."""
-    if site.bias is None or site.weight is None:
-        return None
-    from_weights = site.weight.sigma_w2 * read.value.second_moment
-    if site.bias.second_moment <= from_weights:
-        return None
-    return (
-        f"its bias ({site.bias.mean:.3g} on average) outweighs what the weights make of the input "
-        f"(standard deviation {math.sqrt(from_weights):.3g})"
-    )

@@ -285,6 +285,7 @@ class _Run:
             seen = probe.glimpse(model, call, mode=self.subject.mode, seed=self._forward_seed(k))
             if seen.quiet:
                 self.claims = evidence.quiet(self.claims)
+                self.lengths.append(seen.length)
             else:
                 trace = self._trace(model, k)
                 for name, module in self.modules.items():

@@ -115,6 +115,11 @@ def runs(trace: Trace) -> tuple[Run, ...]:
     return tuple(run for run in found if run.layers or run.last)
 
 
+def path_layers(trace: Trace) -> list[Layer]:
+    """Return the weight layers of the signal path, the head left out."""
+    return [layer for run in runs(trace) for layer in run.layers]
+
+
 def run_spread(run: Run) -> tuple[float, float]:
     """Return (b, V) of ln q at the end of the run, by the luck of a correct init (principles.md 1.4)."""
     widths = tuple(layer.site.units for layer in run.layers)

@@ -7,7 +7,7 @@ import statistics
 import sys
 from importlib.metadata import version
 
-from pytest_initcheck import sequential
+from pytest_initcheck import probes, sequential
 from pytest_initcheck.config import Limits, selected
 from pytest_initcheck.diagnosis import findings_for
 from pytest_initcheck.evidence import Claims
@@ -27,7 +27,9 @@ def framework_versions() -> dict[str, str]:
 def summed_up(subject: Subject, evidence: Evidence) -> Report:
     """Return the Report that this evidence gives."""
     trace, claims = evidence.trace, evidence.claims
-    findings = findings_for(claims, trace, subject.limits, built=evidence.built)
+    findings = findings_for(
+        claims, trace, subject.limits, probes.named(trace.framework).spell, built=evidence.built
+    )
     results = {name: _result(name, claims, subject.limits) for name in selected(subject.only)}
     verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())

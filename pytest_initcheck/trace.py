@@ -111,10 +111,11 @@ class Glimpse:
     """What a cheap forward pass shows about rare events: nothing else is measured.
 
     ``quiet`` says that parameters and output are finite, that no rectifier layer is wholly dead and
-    that the output differs between samples.
+    that the output differs between samples; ``length`` is the output's second moment.
     """
 
     quiet: bool
+    length: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ class Probe(Protocol):
         Raises ModelError for a model that fails on them.
         """
 
+    def spell(self, parameter: str, std: float, activation: str) -> str:
+        """Return the code that draws this parameter with this std, for the activation behind it."""
+
     def glimpse(self, model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
         """Run forward only, and look for rare events."""
 

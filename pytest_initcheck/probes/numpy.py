@@ -24,6 +24,7 @@ from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import Fingerprint, Glimpse, GradientEvidence, Trace
 
 FRAMEWORK = "numpy"
+_FEWEST_SAMPLES = 8
 Array = NDArray[Any]
 _SAMPLED = 4096
 """Entries of an array that go into its fingerprint, besides its sum."""
@@ -93,13 +94,13 @@ def _arrays(model: Any) -> dict[str, Array]:
 
 def _collect(name: str, value: Any, into: dict[str, Array], seen: set[int]) -> None:
     """Gather the arrays that a forward function can reach: closures, bound objects, containers."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "fc":
             into[name] = value
         return
-    if id(value) in seen:
-        return
-    seen.add(id(value))
     for key, item in _held(value).items():
         _collect(f"{name}.{key}" if name else str(key), item, into, seen)
 
@@ -149,12 +150,18 @@ def _input(model: Any, call: Call) -> Array:
     if x.ndim < 2:
         raise ModelError(f"inputs must have a batch axis, got shape {x.shape}")
     first = _layers(model)[0].weight
+    _has_samples(x)
     if x.shape[-1] != first.shape[0]:
         raise ModelError(
             f"the inputs have shape {x.shape}, but the first W is [in, out] = {first.shape}; "
             f"pass inputs=ic.normal({first.shape[0]})"
         )
     return x.astype(np.result_type(first, np.float32), copy=False)
+
+
+def _has_samples(x: Array) -> None:
+    if x.size == 0:
+        raise ModelError("the inputs hold no samples; pass a batch with at least one")
 
 
 def _copied(call: Call) -> Call:
@@ -190,6 +197,7 @@ def _run(model: Any, call: Call, sites: Sites) -> tuple[Array, list[Array], list
 def _call(model: Any, call: Call, sites: Sites) -> Array:
     arrays = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, np.ndarray)]
     if arrays:
+        _has_samples(arrays[0])
         sites.add_input(arrays[0])
     try:
         with observed_by(sites.add_layer):
@@ -209,6 +217,10 @@ def _call(model: Any, call: Call, sites: Sites) -> Array:
     return output
 
 
+def spell(parameter: str, std: float, activation: str) -> str:
+    return f"W = rng.normal(0, {std:.3g}, W.shape)"
+
+
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
     with np.errstate(all="ignore"):
         sites = Sites()
@@ -218,7 +230,7 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
         )
         dead = any(site.dead == 1 for site in sites.sites)
         varies = len(output) < 2 or bool((output != output[:1]).any())
-        return Glimpse(quiet=finite and varies and not dead)
+        return Glimpse(finite and varies and not dead, float(np.mean(np.abs(output) ** 2)))
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
@@ -233,11 +245,17 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
     batch = len(inputs[0]) if inputs else len(output)
     last = len(sites.sites) - 1
     unobserved: list[tuple[str, str]] = []
-    gradient, logits = None, last
-    squashing = sites.sites and sites.sites[last].activation in ("sigmoid", "tanh", "log_sigmoid")
-    if layers:
-        logits = last - 1 if squashing else last
-        gradient = backward(layers, reads, seed, skip_last_phi=bool(squashing))
+    gradient = None
+    squashes = ("sigmoid", "tanh", "log_sigmoid")
+    squashing = bool(layers) and sites.sites[last].activation in squashes
+    if batch < _FEWEST_SAMPLES:
+        reason = f"fewer than {_FEWEST_SAMPLES} samples: differences between inputs cannot be judged"
+        unobserved.append(("gradient", reason))
+    elif inputs and not any(bool((x != x[:1]).any()) for x in inputs):
+        reason = "all samples are equal: differences between inputs cannot be judged"
+        unobserved.append(("gradient", reason))
+    elif layers:
+        gradient = backward(layers, reads, seed, skip_last_phi=squashing)
     elif not any(p.multiplicative for p in sites.parameters.values()):
         unobserved.append(("gradient", "taps without weight= show no gradient"))
     else:
@@ -262,7 +280,7 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
         described,
         tuple(parameters.values()),
         last,
-        logits,
+        last - 1 if squashing else last,
         gradient,
         tuple(unobserved),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,15 +68,16 @@ class Sites:
     sites: list[Site] = field(default_factory=list)
     parameters: dict[str, Parameter] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
 
     def add_input(self, x: Array) -> None:
         axis = x.shape[-1] if x.ndim > 1 else 1
         self.sites.append(Site(0, "input", "input", "input", (), axis, moments(x)))
 
     def add_layer(self, name: str, z: Array, phi: Activation | None, weight: Any, bias: Any) -> None:
-        known = {site.name for site in self.sites}
-        if name in known:
-            name = f"{name}#{sum(site.name.split('#')[0] == name for site in self.sites) + 1}"
+        self.calls[name] += 1
+        if self.calls[name] > 1:
+            name = f"{name}#{self.calls[name]}"
         described = offset = None
         if weight is not None:
             fans = (int(np.prod(weight.shape[:-1])), int(weight.shape[-1]))

@@ -9,8 +9,9 @@ import dataclasses
 import hashlib
 import math
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,18 @@ from torch import Tensor, nn
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.probes import torch_reductions as reductions
-from pytest_initcheck.probes.torch_inputs import batch_of, columns, input_tensors, prepared
+from pytest_initcheck.probes.torch_inputs import (
+    batch_of,
+    columns,
+    input_tensors,
+    prepared,
+    samples_differ,
+)
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_recorder import Recorder
-from pytest_initcheck.probes.torch_state import random_state, restore_random_state, undisturbed
+from pytest_initcheck.probes.torch_state import random_state as random_state
+from pytest_initcheck.probes.torch_state import restore_random_state as restore_random_state
+from pytest_initcheck.probes.torch_state import undisturbed
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import (
     Fingerprint,
@@ -42,7 +51,11 @@ def owns(model: Any) -> bool:
 
 
 def seed(seed: int) -> None:
-    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.manual_seed(seed)
+    else:
+        # without a device torch.manual_seed only queues the call, once more each time
+        torch.default_generator.manual_seed(seed)
 
 
 def generator(seed: int) -> torch.Generator:
@@ -122,12 +135,16 @@ def infer_inputs(model: Any) -> Distribution | Call:
 # -- one pass ------------------------------------------------------------------------------------
 
 
-def _uncompiled() -> AbstractContextManager[Any]:
+@contextmanager
+def _uncompiled() -> Iterator[None]:
     """Have compiled parts run eagerly; without the compiler loaded there are none."""
     if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return stance
+        yield
+        return
+    with warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
+        # the global hooks are ours, so their warning is not for the user
+        warnings.filterwarnings("ignore", "Using `torch.compile.module.` when there are global hooks")
+        yield
 
 
 def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
@@ -186,13 +203,29 @@ def _record(
 ) -> tuple[nn.Module, Call, Recorder, Tensor, dict[str, Parameter]]:
     module = _eager(model)
     call = prepared(module, call)
+    if batch_of(call) == 0:
+        raise ModelError("the inputs hold no samples; pass a batch with at least one")
     tensors = _named_parameters(module)
     described = {} if rare_only else {name: _describe(name, t) for name, t in tensors.items()}
     stack = ModuleStack(module)
     recorder = Recorder(stack, tensors, described, batch_of(call), rare_only=rare_only)
-    torch.manual_seed(seed_value)
+    seed(seed_value)
     output = _output(_forward(module, call, recorder, stack))
     return module, call, recorder, output, described
+
+
+def spell(parameter: str, std: float, activation: str) -> str:
+    target = f"model.get_parameter({parameter!r})"
+    name, _, slope = activation.rstrip(")").partition("(")
+    if name == "relu":
+        return f"nn.init.kaiming_normal_({target}, nonlinearity='relu')"
+    if name == "leaky_relu":
+        return f"nn.init.kaiming_normal_({target}, a={slope}, nonlinearity='leaky_relu')"
+    if name == "tanh":
+        return f"nn.init.xavier_normal_({target}, gain=5 / 3)"
+    if name in ("selu", "identity"):
+        return f"nn.init.kaiming_normal_({target}, nonlinearity='linear')"
+    return f"nn.init.normal_({target}, std={std:.3g})"
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
@@ -210,7 +243,8 @@ def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Gli
         for parameter in module.parameters():
             finite = finite and bool(torch.isfinite(parameter.detach().sum()))
         varies = output.shape[0] < 2 or bool((output != output[:1]).any())
-        return Glimpse(quiet=finite and varies and not recorder.wholly_dead)
+        length = float((output.detach().abs().double() ** 2).mean())
+        return Glimpse(finite and varies and not recorder.wholly_dead, length)
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
@@ -221,7 +255,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
         logits_site, logits = _logits(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         gradient = None
-        reason = _no_gradient_reason(logits, batch_of(call))
+        reason = _no_gradient_reason(logits, call)
         if reason is None:
             gradient = _gradients(module, logits, recorder, seed)
         else:
@@ -252,13 +286,16 @@ def _logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Ten
     return (origin.site if origin is not None else out_site), tensor
 
 
-def _no_gradient_reason(logits: Tensor, batch: int) -> str | None:
+def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
+    batch = batch_of(call)
     if not logits.requires_grad:
         return "the output does not depend on a trainable parameter through autograd"
     if logits.shape[0] != batch:
         return "the output has no batch axis"
     if batch < 8:
         return "fewer than 8 samples: differences between inputs cannot be judged"
+    if not samples_differ(call):
+        return "all samples are equal: differences between inputs cannot be judged"
     return None
 
 

@@ -20,12 +20,12 @@ ROOT = PACKAGE.parent
 
 LAYERS = (
     ("errors",),
-    ("config", "activations", "sequential", "trace", "specs"),
+    ("config", "activations", "distributions", "sequential", "trace", "specs"),
     ("declare", "inputs", "numpy", "schemes", "theory"),
     ("initializers", "parametrize", "runs"),
     ("networks", "probes"),
     ("strategies", "factory", "invariants"),
-    ("evidence", "report"),
+    ("evidence", "report", "causes"),
     ("diagnosis", "replicates", "families"),
     ("summary",),
     ("engine",),
@@ -60,7 +60,16 @@ STDLIB_ONLY = ("errors", "config", "declare", "specs")
 """Imported at start-up or by user modules: no numpy, Hypothesis or framework behind them."""
 
 FRAMEWORK_SIDE = ("probes", "factory", "networks")
-JUDGING_SIDE = ("invariants", "evidence", "diagnosis", "report", "runs", "sequential", "theory")
+JUDGING_SIDE = (
+    "invariants",
+    "evidence",
+    "causes",
+    "diagnosis",
+    "report",
+    "runs",
+    "sequential",
+    "theory",
+)
 FORBIDDEN_WORDS = {"util", "utils", "helper", "helpers", "manager", "base", "common", "handler", "misc"}
 
 

@@ -12,6 +12,7 @@ MODULES = (
     "activations",
     "config",
     "declare",
+    "distributions",
     "engine",
     "evidence",
     "factory",
@@ -32,6 +33,7 @@ MODULES = (
 MUST_HAVE_EXAMPLES = (
     "activations",
     "config",
+    "distributions",
     "initializers",
     "inputs",
     "networks",

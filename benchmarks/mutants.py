@@ -1,0 +1,165 @@
+"""Would the tests notice? One-line mutants of the guarantee, each killed by a named test.
+
+    python benchmarks/mutants.py [--find]
+
+A mutant changes a limit, a slack factor, a step of the walk, the fail line, the cap, the seed key or
+a guard, in a copy of the package.  ``--find`` runs the whole of tests/unit against each mutant and
+prints the first test that fails, to keep the table below up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``old`` becomes ``new`` in ``file`` (of the package); ``test`` has to fail then."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant("fail line", "sequential.py", "FAIL_AT = 13\n", "FAIL_AT = 7\n", ""),
+    Mutant("pass line", "sequential.py", "PASS_AT = -3\n", "PASS_AT = -1\n", ""),
+    Mutant("cap", "sequential.py", "CAP = 64\n", "CAP = 12\n", ""),
+    Mutant("step up", "sequential.py", "Walk(1.0, -1.0,", "Walk(2.0, -1.0,", ""),
+    Mutant("fatal p1", "sequential.py", "FATAL_P1 = 0.1\n", "FATAL_P1 = 0.5\n", ""),
+    Mutant("slack factor", "invariants/__init__.py", "SLACK = 2.0\n", "SLACK = 0.0\n", ""),
+    Mutant(
+        "design effect",
+        "invariants/__init__.py",
+        "SLACK * math.sqrt(2 * rate",
+        "SLACK * math.sqrt(1 * rate",
+        "",
+    ),
+    Mutant(
+        "vanishing limit",
+        "invariants/variance.py",
+        "VANISHING_BITS = -16.0",
+        "VANISHING_BITS = -40.0",
+        "",
+    ),
+    Mutant(
+        "logit limit", "invariants/variance.py", "LOGIT_VARIANCE = 46.0", "LOGIT_VARIANCE = 4.6e9", ""
+    ),
+    Mutant("growth limit", "invariants/variance.py", "GROWTH = 100.0", "GROWTH = 1e30", ""),
+    Mutant(
+        "saturation limit",
+        "config.py",
+        '"saturation", "saturation", "limit", 0.25,',
+        '"saturation", "saturation", "limit", 0.75,',
+        "",
+    ),
+    Mutant("input limit", "config.py", '"limit", 46.0,', '"limit", 4.6e5,', ""),
+    Mutant(
+        "dead limit",
+        "invariants/dead_relu.py",
+        "0.5 + 0.5 * matched",
+        "matched",
+        "",
+    ),
+    Mutant("jensen bias", "theory.py", "b += c / (2 * n) * (1 + 4 / n)", "b += 0.0", ""),
+    Mutant("seed key: id", "factory.py", "{self.id}\\x00{self.example}", "{self.example}", ""),
+    Mutant("seed key: example", "factory.py", "{self.id}\\x00{self.example}", "{self.id}", ""),
+    Mutant("seed key: replicate", "factory.py", "*words, replicate])", "*words, 0])", ""),
+    Mutant("seed key: root", "factory.py", "[self.root, *words", "[0, *words", ""),
+    Mutant(
+        "guard: entropy",
+        "replicates.py",
+        "if tuple(p.digest for p in again) != tuple(p.digest for p in prints):",
+        "if False:",
+        "",
+    ),
+    Mutant("guard: seed ignored", "replicates.py", "if drawn in self.fingerprints:", "if False:", ""),
+    Mutant("guard: NaN inputs", "replicates.py", "if not column.value.finite:", "if False:", ""),
+    Mutant("guard: no parameters", "replicates.py", "if not prints:", "if False:", ""),
+    Mutant("guard: no activation", "replicates.py", "if not seen and self", "if False and self", ""),
+    Mutant("states: python", "factory.py", "        random.setstate(python)\n", "        pass\n", ""),
+    Mutant(
+        "states: numpy",
+        "factory.py",
+        "            probe.restore_random_state(state)\n",
+        "            pass\n",
+        "",
+    ),
+    Mutant(
+        "seeds averaged",
+        "evidence.py",
+        "value=math.fsum(values) / len(values) if values else None",
+        "value=values[0] if values else None",
+        "",
+    ),
+    Mutant(
+        "rare events drawn on",
+        "replicates.py",
+        "if k >= target and not events:",
+        "if k >= target:",
+        "",
+    ),
+    Mutant("clean inits", "replicates.py", "CLEAN_INITS = 63", "CLEAN_INITS = 3", ""),
+)
+
+
+def mutated(mutant: Mutant, folder: Path) -> Path:
+    """Return a copy of the project with this one change."""
+    copy = folder / "project"
+    for name in ("pytest_initcheck", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    path = copy / "pytest_initcheck" / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise SystemExit(
+            f"{mutant.what}: {mutant.old!r} stands {text.count(mutant.old)} times in {path.name}"
+        )
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    return copy
+
+
+def failures(project: Path, tests: list[str]) -> tuple[int, list[str]]:
+    """Run the tests against this copy; return pytest's exit code and the tests that failed."""
+    environment = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.splitlines()
+    failed = [line.split(" ")[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return done.returncode, failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--find", action="store_true")
+    options = parser.parse_args()
+    survivors = 0
+    for mutant in MUTANTS:
+        with tempfile.TemporaryDirectory() as folder:
+            tests = ["tests/unit"] if options.find else [mutant.test]
+            code, failed = failures(mutated(mutant, Path(folder)), tests)
+        killed = code == 1 and bool(failed)
+        survivors += not killed
+        print(
+            f"{'killed' if killed else f'ALIVE ({code})':12} {mutant.what:22} {' '.join(failed)}",
+            flush=True,
+        )
+    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} mutants killed")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

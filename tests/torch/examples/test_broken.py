@@ -1,0 +1,55 @@
+"""The broken torch examples fail for the right invariant and name the first wrong layer."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+import pytest_initcheck as ic
+from pytest_initcheck.declare import Declared
+
+FILE = Path(__file__).parents[3] / "examples" / "broken" / "torch_models.py"
+# in a Sequential of Linear and activation by turns, the second Linear is "2"
+FAULTS = {
+    "default_init": ("variance", "vanishing", "0", "PyTorch's default"),
+    "saturated_tanh": ("saturation", None, "0", "tanh needs 0.0625 to 0.104"),
+    "dead_relu": ("dead-relu", None, "2", "its bias (-3 on average) outweighs"),
+    "zero_layer": ("dead-relu", None, "4", "its weights are all zero"),
+    "saturated_sigmoid": ("saturation", None, "0", "sigmoid needs 0.115 to 0.25"),
+}
+
+
+@pytest.fixture(scope="module")
+def example():
+    return runpy.run_path(str(FILE))
+
+
+def test_every_broken_model_is_tested(example):
+    assert {name for name, each in example.items() if type(each) is Declared} == set(FAULTS)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_broken_model_fails_where_it_is_wrong(example, name):
+    invariant, direction, site, cause = FAULTS[name]
+    report = ic.check(example[name])
+    assert report.verdict == "fail"
+    (finding,) = report.findings
+    assert (finding.invariant, finding.direction, finding.site) == (invariant, direction, site)
+    assert finding.message.startswith(f"{site} (Linear 256->256, then ")
+    assert cause in finding.cause
+    assert [row.name for row in report.sites if row.first_wrong] == [site]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_broken_model_says_what_is_wrong_in_two_lines(example, name):
+    assert len(example[name].__doc__.strip().splitlines()) == 2
+
+
+def test_the_same_network_under_he_passes(example):
+    def he_relu():
+        return example["mlp"](20, nn.ReLU, init=example["he"])
+
+    assert ic.check(he_relu, inputs=ic.normal(256)).verdict == "pass"
