@@ -22,6 +22,7 @@ from pytest_initcheck.evidence import Claims, Key
 from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
 from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
 from pytest_initcheck.invariants import Measure
+from pytest_initcheck.runs import nonlinear
 from pytest_initcheck.trace import Fingerprint, Trace
 
 CLEAN_INITS = 63
@@ -63,6 +64,7 @@ class Evidence:
     lengths: tuple[float, ...]
     unmatched: tuple[Allow, ...]
     built: bool
+    inputs: str
 
 
 def evidence_of(subject: Subject) -> Evidence:
@@ -89,6 +91,7 @@ class _Run:
         self.fingerprints: dict[tuple[str, ...], int] = {}
         self.lengths: list[float] = []
         self.per_replicate = 1
+        self.source: Source | None = None
 
     # -- drawing ---------------------------------------------------------------------------------
 
@@ -106,6 +109,7 @@ class _Run:
             tuple(self.lengths),
             tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
             built,
+            "inferred" if self.subject.inputs is None or self.source is None else self.source.text,
         )
 
     def _built(self) -> None:
@@ -155,10 +159,13 @@ class _Run:
             raise ModelError(f"the inputs raised {type(error).__name__}: {error}") from error
 
     def _source(self, model: Any) -> Source:
-        inputs = self.subject.inputs
-        if inputs is None:
-            inputs = probes.probe_for(model).infer_inputs(model)
-        return source(inputs, self.subject.batch)
+        if self.source is None:
+            # once: an iterator gives its first batch only once
+            inputs = self.subject.inputs
+            if inputs is None:
+                inputs = probes.probe_for(model).infer_inputs(model)
+            self.source = source(inputs, self.subject.batch)
+        return self.source
 
     # -- guards ----------------------------------------------------------------------------------
 
@@ -177,26 +184,25 @@ class _Run:
         if replicate == 0:
             again = probes.probe_for(model).fingerprints(self._model(0))
             if tuple(p.digest for p in again) != tuple(p.digest for p in prints):
+                pairs = zip(prints, again, strict=False)
+                differs = next((p.name for p, q in pairs if p != q), "sets of parameters")
                 raise ModelError(
-                    "the factory draws from unseeded entropy: one seed gave two different models; "
-                    "draw from torch's or NumPy's global generator, or take rng (or generator) as a "
-                    "parameter"
+                    f"the factory draws from unseeded entropy: one seed gave two different {differs}; "
+                    "draw from torch's or NumPy's global generator, take rng (or generator) as a "
+                    "parameter, and initialise what empty() made"
                 )
         if not drawn:
             return
         if drawn in self.fingerprints:
             raise ModelError(
                 "the factory ignores the seed: two initialisations are equal in every tensor; "
-                "remove the fixed seed from it, or take rng (or generator) as parameter"
+                "remove the fixed seed from it, or take rng (or generator) as parameter; an init that "
+                "is meant to draw nothing is checked by passing the built model"
             )
         self.fingerprints[drawn] = replicate
 
     def _check_first(self, trace: Trace) -> None:
-        seen = any(
-            site.activation is not None or site.kind in ("softmax", "recurrent", "attention")
-            for site in trace.sites
-        )
-        if not seen and self.subject.only is None:
+        if not any(map(nonlinear, trace.sites)) and self.subject.only is None:
             raise ModelError(
                 "no activation was seen in the forward pass, so saturation, dead units and variance "
                 "have nothing to say; show it (numpy: ic.numpy.tap), or for a linear model ask for "

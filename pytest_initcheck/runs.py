@@ -47,6 +47,23 @@ def readers(trace: Trace) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(items) for items in found)
 
 
+_NONLINEAR = (
+    *("abs", "amax", "amin", "cos", "exp", "exp2", "expm1", "log", "log1p", "max", "maximum"),
+    *("min", "minimum", "pow", "sqrt", "square", "where", "_cdist_forward", "max_pool2d_with_indices"),
+)
+
+
+def nonlinear(site: Site) -> bool:
+    """Tell whether the site bends its input: an activation of the table or any other bend.
+
+    A product of two sites does too; a polynomial, a maxout or a radial basis is an activation
+    without a name.
+    """
+    if site.activation is not None or site.kind in ("softmax", "recurrent", "attention"):
+        return True
+    return site.op in _NONLINEAR or (site.kind == "mul" and len(site.reads) > 1)
+
+
 def exempt_inputs(trace: Trace) -> frozenset[int]:
     """Return the input sites without a scale of their own: ids, one-hot rows, masks."""
     sites = [site.index for site in trace.sites if site.kind == "input"]

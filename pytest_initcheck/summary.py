@@ -12,7 +12,6 @@ from pytest_initcheck.config import Limits, selected
 from pytest_initcheck.diagnosis import findings_for
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
-from pytest_initcheck.inputs import source
 from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
 from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report, SiteRow
 from pytest_initcheck.runs import LINEAR
@@ -44,7 +43,7 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
         sites=_rows(trace, next((site.name for site in trace.sites if site.name in wrong), None)),
         unobserved=tuple(dict.fromkeys(f"{place}: {reason}" for place, reason in trace.unobserved)),
         example=canonical(subject.example) or None,
-        inputs="inferred" if subject.inputs is None else source(subject.inputs, subject.batch).text,
+        inputs=evidence.inputs,
         replicates=max((c.walk.replicates for c in claims.values() if not c.fatal), default=1),
         seeds=evidence.seeds,
         claims=judged,

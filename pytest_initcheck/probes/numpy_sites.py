@@ -14,6 +14,8 @@ from pytest_initcheck.activations import Activation
 from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
 
 Array = NDArray[Any]
+_FEWEST_ENTRIES = 8
+"""Fewer entries tell no scale of a column: one of them is near 0 by luck."""
 
 
 def moments(values: Array) -> Moments:
@@ -140,10 +142,10 @@ def columns(name: str, x: Array) -> InputColumns:
     axis = 1 if x.ndim in (2, 4, 5) else x.ndim - 1
     others = tuple(d for d in range(x.ndim) if d != axis)
     # a column that is on in few samples is no smaller for that: its scale is that of its entries
-    entries = np.maximum((x != 0).sum(axis=others), 1)
-    scale = np.sqrt(np.sum(x.astype(np.float64) ** 2, axis=others) / entries)
-    used = np.flatnonzero(scale > 0)
+    entries = (x != 0).sum(axis=others)
+    scale = np.sqrt(np.sum(x.astype(np.float64) ** 2, axis=others) / np.maximum(entries, 1))
+    used = np.flatnonzero(entries >= _FEWEST_ENTRIES)
     if used.size == 0:
         return InputColumns(name, x.shape, value, False)
-    low, high = int(used[scale[used].argmin()]), int(scale.argmax())
+    low, high = int(used[scale[used].argmin()]), int(used[scale[used].argmax()])
     return InputColumns(name, x.shape, value, False, float(scale[low]), float(scale[high]), high, low)

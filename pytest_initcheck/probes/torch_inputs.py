@@ -14,6 +14,8 @@ from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.trace import InputColumns
 
+_FEWEST_ENTRIES = 8
+"""Fewer entries tell no scale of a column: one of them is near 0 by luck."""
 _MASKED_OUT = -1e4
 """Additive attention masks hold 0 and at most this; half precision has nothing far below."""
 
@@ -98,9 +100,10 @@ def columns(name: str, tensor: Tensor) -> InputColumns:
         return InputColumns(name, shape, value, False)
     axis = 1 if tensor.dim() in (2, 4, 5) else tensor.dim() - 1
     others = [d for d in range(values.dim()) if d != axis]
-    scale = ((values.double() ** 2).sum(others) / (~zero).sum(others).clamp(min=1)).sqrt()
-    used = torch.nonzero(scale > 0).reshape(-1)
+    entries = (~zero).sum(others)
+    scale = ((values.double() ** 2).sum(others) / entries.clamp(min=1)).sqrt()
+    used = torch.nonzero(entries >= _FEWEST_ENTRIES).reshape(-1)
     if used.numel() == 0:
         return InputColumns(name, shape, value, False)
-    low, high = int(used[scale[used].argmin()]), int(scale.argmax())
+    low, high = int(used[scale[used].argmin()]), int(used[scale[used].argmax()])
     return InputColumns(name, shape, value, False, float(scale[low]), float(scale[high]), high, low)

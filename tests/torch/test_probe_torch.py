@@ -400,9 +400,16 @@ def test_two_levels_are_no_mask(value):
 def test_a_pixel_that_is_rarely_on_is_not_a_small_column():
     x = torch.rand(64, 8, generator=torch.Generator().manual_seed(0))
     x[:, 3] = 0
-    x[9, 3] = 1 / 255
+    x[20:30, 3] = 1 / 255
     found = trace(mlp(), x).inputs[0]
     assert found.largest_column / found.smallest_column < 256
+
+
+def test_a_few_samples_tell_no_scale_of_a_column():
+    x = torch.tensor([[1.0, 1e-5], [-1.0, 1e-5]])
+    assert math.isnan(trace(nn.Linear(2, 2), x).inputs[0].largest_column)
+    ratio = trace(nn.Linear(2, 2), x.repeat(4, 1)).inputs[0]
+    assert ratio.largest_column / ratio.smallest_column == pytest.approx(1e5)
 
 
 def test_models_that_differentiate_in_their_forward_pass():

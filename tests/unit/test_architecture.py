@@ -16,7 +16,7 @@ import pytest
 import pytest_initcheck
 
 PACKAGE = Path(pytest_initcheck.__file__).parent
-ROOT = PACKAGE.parent
+ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     ("errors",),

@@ -203,7 +203,7 @@ def test_a_net_too_narrow_for_its_depth_is_vacuous():
 
 
 def test_ids_do_not_excuse_growth():
-    model = net(sigma_w2=8.0, depth=4, head=1e-6)
+    model = net(sigma_w2=8.0, depth=6, head=1e-6)
     found = trace(model)
     ids = dataclasses.replace(
         found,

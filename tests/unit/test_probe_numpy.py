@@ -238,9 +238,16 @@ def test_columns_of_a_table():
 def test_a_pixel_that_is_rarely_on_is_not_a_small_column():
     x = np.random.default_rng(0).uniform(0, 1, (64, 9))
     x[:, 3] = 0
-    x[7, 3] = 1 / 255
+    x[20:30, 3] = 1 / 255
     found = columns("input", x)
     assert found.largest_column / found.smallest_column < 256
+
+
+def test_a_few_samples_tell_no_scale_of_a_column():
+    x = np.array([[1.0, 1e-5], [-1.0, 1e-5]])
+    assert math.isnan(columns("input", x).largest_column)
+    found = columns("input", np.tile(x, (4, 1)))
+    assert found.largest_column / found.smallest_column == pytest.approx(1e5)
 
 
 @pytest.mark.parametrize(
