@@ -79,5 +79,5 @@ def rate_slack(rate: float, units: int, seeds: int) -> float:
 
 
 def rate_seeds(rate: float, units: int) -> int:
-    """Return how many seeds bring the slack of a rate down to half of it (principles.md 2.2)."""
-    return math.ceil(2 * rate * (1 - rate) / max(units, 1) * (2 * SLACK / rate) ** 2)
+    """Return how many seeds bring the slack of a rate down to a quarter of it (principles.md 2.2)."""
+    return math.ceil(2 * rate * (1 - rate) / max(units, 1) * (4 * SLACK / rate) ** 2)

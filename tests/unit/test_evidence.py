@@ -184,4 +184,4 @@ def test_one_nan_among_the_seeds_violates():
 def test_the_slack_of_a_rate_against_its_formula():
     assert rate_slack(0.25, 64, 2) == pytest.approx(2 * math.sqrt(2 * 0.25 * 0.75 / 128))
     seeds = rate_seeds(0.25, 4)
-    assert rate_slack(0.25, 4, seeds) <= 0.125 < rate_slack(0.25, 4, seeds - 1)
+    assert rate_slack(0.25, 4, seeds) <= 0.0625 < rate_slack(0.25, 4, seeds - 1)
