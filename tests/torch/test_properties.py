@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,8 +9,6 @@ import pytest_initcheck as ic
 from pytest_initcheck import initializers as init
 from pytest_initcheck import strategies as ist
 from pytest_initcheck.networks import NetworkSpec
-
-pytest.importorskip("torch")
 
 FEW = settings(
     max_examples=6,

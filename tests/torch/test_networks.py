@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from pytest_initcheck import initializers as init
 from pytest_initcheck.activations import NAMES, activation
 from pytest_initcheck.networks import NetworkSpec
-
-torch = pytest.importorskip("torch")
 
 
 def build(spec: NetworkSpec, seed: int = 0):
