@@ -108,32 +108,92 @@ MUTANTS = (
         "config.py",
         '"limit",\n        0.25,',
         '"limit",\n        0.75,',
-        "",
+        "tests/unit/test_diagnosis.py::test_saturated_units_name_the_layer_that_feeds_them_and_how_many_more",
     ),
-    Mutant("input limit", "config.py", '"limit", 46.0,', '"limit", 4.6e5,', ""),
+    Mutant(
+        "input limit",
+        "config.py",
+        '"limit", 46.0,',
+        '"limit", 4.6e5,',
+        "tests/unit/test_diagnosis.py::test_raw_pixels_are_recognised",
+    ),
     Mutant(
         "dead limit",
         "invariants/dead_relu.py",
         "0.5 + 0.5 * matched",
         "matched",
-        "",
+        "tests/unit/test_engine.py::test_a_good_network_passes_every_invariant_in_three_replicates",
     ),
-    Mutant("jensen bias", "theory.py", "b += c / (2 * n) * (1 + 4 / n)", "b += 0.0", ""),
-    Mutant("seed key: id", "factory.py", "{self.id}\\x00{self.example}", "{self.example}", ""),
-    Mutant("seed key: example", "factory.py", "{self.id}\\x00{self.example}", "{self.id}", ""),
-    Mutant("seed key: replicate", "factory.py", "*words, replicate])", "*words, 0])", ""),
-    Mutant("seed key: root", "factory.py", "[self.root, *words", "[0, *words", ""),
+    Mutant(
+        "jensen bias",
+        "theory.py",
+        "b += c / (2 * n) * (1 + 4 / n)",
+        "b += 0.0",
+        "tests/unit/test_doctests.py::test_the_examples_of_a_module_run[theory]",
+    ),
+    Mutant(
+        "seed key: id",
+        "factory.py",
+        "{self.id}\\x00{self.example}",
+        "{self.example}",
+        "tests/unit/test_diagnosis.py::test_raw_pixels_are_recognised",
+    ),
+    Mutant(
+        "seed key: example",
+        "factory.py",
+        "{self.id}\\x00{self.example}",
+        "{self.id}",
+        "tests/unit/test_factory.py::test_every_ingredient_of_a_seed_matters",
+    ),
+    Mutant(
+        "seed key: replicate",
+        "factory.py",
+        "*words, replicate])",
+        "*words, 0])",
+        "tests/unit/test_diagnosis.py::test_the_default_init_is_recognised_under_relu",
+    ),
+    Mutant(
+        "seed key: root",
+        "factory.py",
+        "[self.root, *words",
+        "[0, *words",
+        "tests/unit/test_engine.py::test_ids_roots_and_examples_change_the_seeds",
+    ),
     Mutant(
         "guard: entropy",
         "replicates.py",
         "if tuple(p.digest for p in again) != tuple(p.digest for p in prints):",
         "if False:",
+        "tests/unit/test_engine.py::test_a_model_that_cannot_be_judged[entropy]",
+    ),
+    Mutant(
+        "guard: seed ignored",
+        "replicates.py",
+        "if drawn in self.fingerprints:",
+        "if False:",
+        "tests/unit/test_engine.py::test_a_model_that_cannot_be_judged",
+    ),
+    Mutant(
+        "guard: NaN inputs",
+        "replicates.py",
+        "if not column.value.finite:",
+        "if False:",
+        "tests/unit/test_engine.py::test_inputs_that_do_not_fit_are_one_clear_line[nan]",
+    ),
+    Mutant(
+        "guard: no parameters",
+        "replicates.py",
+        "if not prints:",
+        "if False:",
+        "tests/unit/test_engine.py::test_a_model_that_cannot_be_judged",
+    ),
+    Mutant(
+        "guard: no activation",
+        "replicates.py",
+        "if not any(map(nonlinear, trace.sites)) and self",
+        "if False and self",
         "",
     ),
-    Mutant("guard: seed ignored", "replicates.py", "if drawn in self.fingerprints:", "if False:", ""),
-    Mutant("guard: NaN inputs", "replicates.py", "if not column.value.finite:", "if False:", ""),
-    Mutant("guard: no parameters", "replicates.py", "if not prints:", "if False:", ""),
-    Mutant("guard: no activation", "replicates.py", "if not seen and self", "if False and self", ""),
     Mutant("states: python", "factory.py", "        random.setstate(python)\n", "        pass\n", ""),
     Mutant(
         "states: numpy",
@@ -185,7 +245,9 @@ def failures(project: Path, tests: list[str]) -> tuple[int, list[str]]:
         command, cwd=project, env=environment, capture_output=True, text=True, check=False
     )
     lines = done.stdout.splitlines()
-    failed = [line.split(" ")[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    failed = [
+        line.split(" ", 1)[1].split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))
+    ]
     return done.returncode, failed
 
 
