@@ -36,7 +36,7 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None, spell
     if site is None or site.kind not in LINEAR:
         return Why("no single layer stands out", "compare the table below with a matched init")
     layer = next((item for item in path_layers(trace) if item.site.index == site.index), None)
-    return _why_layer(trace, site, layer, spell)
+    return _why_layer(trace, site, layer, spell, invariant, measure.direction)
 
 
 def _why_inputs(trace: Trace, site: Site | None) -> Why:
@@ -52,7 +52,14 @@ def _why_inputs(trace: Trace, site: Site | None) -> Why:
     )
 
 
-def _why_layer(trace: Trace, site: Site, layer: Layer | None, spell: Spell) -> Why:
+def _why_layer(
+    trace: Trace,
+    site: Site,
+    layer: Layer | None,
+    spell: Spell,
+    invariant: str,
+    direction: str | None,
+) -> Why:
     weight = site.weight
     if weight is None:
         return Why("its weight was not seen", "show the weight to the check")
@@ -66,7 +73,10 @@ def _why_layer(trace: Trace, site: Site, layer: Layer | None, spell: Spell) -> W
     low, high = matched_range(layer) if layer is not None else _range_of(after)
     found = f"weights have std {math.sqrt(weight.second_moment):.3g}{_recognised(weight)}"
     needed = f"{'a linear layer' if after == 'identity' else after} needs {_needed(weight, after)}"
-    if weight.sigma_w2 > 1.5 * high or weight.sigma_w2 < low / 1.5:
+    # too small a weight saturates nothing and explodes nothing, too large a one lets nothing vanish
+    too_large = weight.sigma_w2 > 1.5 * high and direction != "vanishing"
+    too_small = weight.sigma_w2 < low / 1.5 and direction != "exploding" and invariant != "saturation"
+    if too_large or too_small:
         return Why(f"{found}; {needed}", fix)
     offset = _offset(site, read)
     if offset is not None and site.bias is not None:
@@ -85,6 +95,16 @@ def _why_layer(trace: Trace, site: Site, layer: Layer | None, spell: Spell) -> W
             f"{math.sqrt(max(read.value.batch_variance, 0.0)):.3g}",
             f"x = x - {read.value.mean:.3g}",
         )
+    length = site.value.second_moment
+    if invariant == "saturation":
+        return Why(
+            f"its pre-activations have standard deviation {math.sqrt(length):.3g}; {found}",
+            "use a smaller gain or smaller inputs, or set a larger limit",
+        )
+    chi = theory.chi_1(after, weight.sigma_w2, length) if math.isfinite(length) else 1.0
+    if direction == "vanishing" and chi < 0.5:
+        passes = f"with this gain {after} passes {chi:.2g} of the squared gradient per layer"
+        return Why(passes, f"{fix}; or use an activation that passes more, or normalisation")
     return _why_luck(trace, site)
 
 

@@ -243,7 +243,7 @@ def unknown_ini_keys(text: str, known: Iterable[str]) -> list[str]:
     for line in text.splitlines():
         if heading := re.match(r"\[([^\[\]]+)\]", line):
             section = heading[1].strip()
-        key = re.match(r"""["']?(initcheck\w*)["']?\s*[=:]""", line)
+        key = re.match(r"""["']?(initcheck[\w-]*)["']?\s*[=:]""", line)
         if key and section in _INI_SECTIONS and key[1] not in known:
             found.append(key[1])
     return found

@@ -103,12 +103,19 @@ def _wrap(factory: Any) -> Declared:
             f"a factory is called to build the model; got {type(factory).__name__}. "
             "Write a function that returns it"
         )
+    if not hasattr(factory, "__name__") and not isinstance(factory, functools.partial):
+        raise ConfigError(
+            f"a factory is a function or a class; got a {type(factory).__name__} that is built already. "
+            "Pass the function that builds it"
+        )
     return Declared(factory, Declaration())
 
 
 def model(
-    inputs: Any = None,
+    given: Any = None,
+    /,
     *,
+    inputs: Any = None,
     id: str | None = None,
     mode: str = "train",
     ignore_sites: tuple[str, ...] | str = (),
@@ -127,8 +134,10 @@ def model(
     >>> declared.declaration.inputs
     'normal:4'
     """
-    if callable(inputs) and (inspect.isclass(inputs) or isinstance(inputs, Declared)):
-        raise ConfigError("@ic.model is called first: @ic.model(inputs=...)")
+    if callable(given):
+        # a bare @ic.model would leave a function that nothing collects
+        raise ConfigError("@ic.model is called first: @ic.model(inputs=...) or @ic.model()")
+    inputs = given if inputs is None else inputs
     _check_mode(mode)
     globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
 
@@ -185,6 +194,13 @@ def family(*, settings: Any = None, **strategies: Any) -> Callable[[Any], Declar
         raise ConfigError(
             "@ic.family needs a strategy per argument, for example depth=st.integers(1, 32)"
         )
+
+    for name, strategy in strategies.items():
+        if not (hasattr(strategy, "filter") and hasattr(strategy, "map")):
+            raise ConfigError(
+                f"@ic.family: {name} is no Hypothesis strategy but {strategy!r}; "
+                f"write {name}=st.just(...) or st.sampled_from([...])"
+            )
 
     def declare(factory: Any) -> Declared:
         return _wrap(factory).with_(family=dict(strategies), settings=settings)

@@ -126,6 +126,12 @@ def filled_parameter(factory: Callable[..., Any], example: Mapping[str, Any]) ->
     name = getattr(factory, "__name__", type(factory).__name__)
     if len(required) == 1 and required[0] in _FILLED:
         return required[0]
+    if example:
+        given = ", ".join(example)
+        raise ConfigError(
+            f"{name} needs {', '.join(required)}, which is not among the drawn arguments ({given}); "
+            "name each parameter in @ic.family"
+        )
     raise ConfigError(
         f"{name} needs arguments ({', '.join(required)}); a factory takes none, or one of rng, "
         "generator, key. Bind the others with functools.partial, parametrize or @ic.family"

@@ -238,8 +238,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     try:
         for mark in item.iter_markers("initcheck"):
             check_marker(mark.args, mark.kwargs)
+        wrong = None
     except ConfigError as error:
-        pytest.fail(f"{item.nodeid}: @pytest.mark.initcheck: {error}", pytrace=False)
+        wrong = str(error)
+    if wrong is not None:
+        pytest.fail(f"{item.nodeid}: @pytest.mark.initcheck: {wrong}", pytrace=False)
     # a mark on the module or class may concern some of its tests only
     own = any(mark.name == "initcheck" for mark in item.own_markers)
     if own and "initcheck" not in item.fixturenames:

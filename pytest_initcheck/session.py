@@ -210,6 +210,8 @@ def claims(count: int) -> str:
     >>> claims(240)
     '240 claims evaluated; the chance that a correct model fails any of them is below 9.4e-11'
     """
+    if not count:
+        return "no claim evaluated"
     bound = count * claim_error_bound()
     meaning = "the chance that a correct model fails any of them is below"
     return f"{count} claims evaluated; {meaning} {bound:.1e}"

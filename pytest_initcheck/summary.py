@@ -65,6 +65,8 @@ def _result(name: str, all_claims: Claims, limits: Limits) -> InvariantResult:
         return InvariantResult("skipped", 0, limit, origin, note=_NOT_APPLICABLE.get(name))
     verdicts = [claim.verdict for claim in claims]
     verdict = next(v for v in ("fail", "inconclusive", "pass", "vacuous", "skipped") if v in verdicts)
+    if verdict == "pass" and any(c.verdict == "vacuous" and c.measure.essential for c in claims):
+        verdict = "vacuous"
     notes = [c.measure.vacuous for c in claims if c.verdict == "vacuous"]
     if "skipped" in verdicts:
         notes.append("allowed at some sites")

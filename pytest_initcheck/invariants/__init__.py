@@ -22,7 +22,8 @@ class Measure:
     * ``low`` and ``high`` are the widened limits, ``limit`` the plain ones for the reader.
     * ``fatal`` holds (p0, p1) for claims about an event; ``value`` is then 1.0 or 0.0.
     * ``fact``: decided by one look (a built model has only one).
-    * ``vacuous`` says why the claim cannot be tested at this width.
+    * ``vacuous`` says why the claim cannot be tested at this width; where it is ``essential``, the
+      invariant is then not tested either, whatever its other claims say.
     """
 
     claim: str
@@ -36,6 +37,7 @@ class Measure:
     fact: bool = False
     vacuous: str | None = None
     note: str | None = None
+    essential: bool = False
 
     @property
     def violated(self) -> bool:

@@ -36,6 +36,8 @@ NAME = "variance"
 VANISHING_BITS = -16.0
 LOGIT_VARIANCE = 46.0
 GROWTH = 100.0
+_NOTHING_LEFT = 1000.0
+"""ln of the fall that stands for a layer which puts out exactly zero."""
 _TAKES_UP = (*LINEAR, "matmul", "pool", "recurrent")
 _WANTED_SLACK_BITS = 1.0
 _ROUNDING_BITS = -45.0
@@ -83,6 +85,7 @@ def _vanishing(trace: Trace, seeds: int) -> Measure:
             limit=limit,
             direction="vanishing",
             vacuous="gradients were not seen, so vanishing cannot be judged",
+            essential=True,
         )
     rho = trace.gradient.difference / max(trace.gradient.common, 1.0)
     # exactly zero is another event: the network is dead or ignores its input
@@ -93,7 +96,16 @@ def _vanishing(trace: Trace, seeds: int) -> Measure:
     vacuous = None
     if low < _ROUNDING_BITS:
         vacuous = f"luck alone spreads the signal by 2^{slack:.0f} at this width and depth"
-    return Measure("vanishing", -1, value, low=low, limit=limit, direction="vanishing", vacuous=vacuous)
+    return Measure(
+        "vanishing",
+        -1,
+        value,
+        low=low,
+        limit=limit,
+        direction="vanishing",
+        vacuous=vacuous,
+        essential=True,
+    )
 
 
 def _bits(b: float, v: float, seeds: int) -> float:
@@ -177,8 +189,10 @@ def step_logs(layer: Layer) -> tuple[float, float]:
     Both compare with what a matched layer does to the very input that this one read.
     """
     read, length = layer.read.value.second_moment, layer.site.value.second_moment
-    if not (read > 0 and length > 0):
-        return 0.0, 0.0
+    if not read > 0:
+        return 0.0, 0.0  # nothing came in: the loss is another layer's
+    if not length > 0:
+        return -_NOTHING_LEFT, -_NOTHING_LEFT
     low, high = matched_range(layer)
     ratio = length / read
     return math.log(ratio / high), math.log(ratio / (low * layer.site.coverage))
