@@ -270,7 +270,8 @@ def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -
 
 def _per_layer(trace: Trace) -> float:
     """Return the geometric mean of a layer's length over a matched layer's, along the path."""
-    logs = [_weight_logs(layer) for layer in path_layers(trace)]
+    layers = [layer for layer in path_layers(trace) if layer.site.value.second_moment > 0]
+    logs = [_weight_logs(layer) for layer in layers]  # a layer that puts out zero has no rate
     if not logs:
         return 1.0
     below = math.fsum(low for _, low in logs) / len(logs)

@@ -101,3 +101,13 @@ def test_a_drawn_argument_that_is_not_there():
 
     with pytest.raises(ic.ConfigError, match=r"needs .*width, which is not among the drawn arguments"):
         filled_parameter(network, {"widht": 8})
+
+
+def test_zero_weights_everywhere_are_one_cause():
+    zeros = np.zeros((64, 10))
+    report = ic.check(
+        lambda: [(zeros, None, "sigmoid"), (np.zeros((10, 4)), np.zeros(4), None)], inputs=ic.normal(64)
+    )
+    assert report.verdict == "fail"
+    assert {finding.cause for finding in report.findings} == {"its weights are all zero"}
+    assert "per layer" not in report.findings[0].message
