@@ -192,31 +192,43 @@ MUTANTS = (
         "replicates.py",
         "if not any(map(nonlinear, trace.sites)) and self",
         "if False and self",
-        "",
+        "tests/unit/test_engine.py::test_a_model_that_cannot_be_judged[linear]",
     ),
-    Mutant("states: python", "factory.py", "        random.setstate(python)\n", "        pass\n", ""),
+    Mutant(
+        "states: python",
+        "factory.py",
+        "        random.setstate(python)\n",
+        "        pass\n",
+        "tests/unit/test_engine.py::test_global_states_are_as_they_were",
+    ),
     Mutant(
         "states: numpy",
         "factory.py",
         "            probe.restore_random_state(state)\n",
         "            pass\n",
-        "",
+        "tests/unit/test_engine.py::test_global_states_are_as_they_were",
     ),
     Mutant(
         "seeds averaged",
         "evidence.py",
         "value=math.fsum(values) / len(values) if values else None",
         "value=values[0] if values else None",
-        "",
+        "tests/unit/test_engine.py::test_events_in_every_fifth_init_are_found_although_three_replicates_pass",
     ),
     Mutant(
         "rare events drawn on",
         "replicates.py",
         "if k >= target and not events:",
         "if k >= target:",
-        "",
+        "tests/unit/test_engine.py::test_one_event_in_hundreds_is_no_failure",
     ),
-    Mutant("clean inits", "replicates.py", "CLEAN_INITS = 63", "CLEAN_INITS = 3", ""),
+    Mutant(
+        "clean inits",
+        "replicates.py",
+        "CLEAN_INITS = 63",
+        "CLEAN_INITS = 3",
+        "tests/unit/test_engine.py::test_a_good_network_passes_every_invariant_in_three_replicates",
+    ),
 )
 
 
@@ -256,6 +268,9 @@ def main() -> int:
     parser.add_argument("--find", action="store_true")
     options = parser.parse_args()
     survivors = 0
+    unnamed = [m.what for m in MUTANTS if not m.test]
+    if unnamed and not options.find:
+        raise SystemExit(f"no test is named for {', '.join(unnamed)}; run with --find")
     chosen = [m for m in MUTANTS if not (options.find and m.test)]
     for mutant in chosen:
         with tempfile.TemporaryDirectory() as folder:
