@@ -26,19 +26,33 @@ MODELS_SEEN = pytest.StashKey[int]()
 _DEFAULT_FILES = ("models.py",)
 
 
-class InvariantItem(pytest.Item):
-    """One invariant of one model."""
+Node = pytest.Collector | pytest.Item
 
-    def __init__(self, *, run: ModelRun, **kwargs: Any) -> None:
+
+class InvariantItem(pytest.Item):
+    """One invariant of one model.
+
+    * ``expected`` are the model's xfail marks: they are about the model, not about each invariant.
+    """
+
+    def __init__(
+        self, *, run: ModelRun, invariant: str, expected: tuple[Any, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.run = run
+        self.invariant = invariant
+        self.expected = expected
         self.add_marker("initcheck")
 
     def runtest(self) -> None:
-        entry = self.stash[ENTRY] = Entry(self.name)
-        outcome = self.run.outcome(self.name, self.nodeid, entry)
+        entry = self.stash[ENTRY] = Entry(self.invariant)
+        outcome = self.run.outcome(self.invariant, self.nodeid, entry)
+        wrong = outcome.verdict in ("fail", "error")
+        if wrong or (outcome.report is not None and outcome.report.ok):
+            # an invariant that holds in a model that fails elsewhere is no unexpected pass
+            self.own_markers.extend(self.expected)
         if outcome.verdict == "fail":
-            raise VIOLATIONS[self.name](outcome.text, outcome.report)
+            raise VIOLATIONS[self.invariant](outcome.text, outcome.report)
         if outcome.verdict == "error" or (outcome.verdict == "inconclusive" and self.run.strict):
             raise InitCheckError(outcome.text, outcome.report)
         if outcome.verdict == "inconclusive":
@@ -51,10 +65,10 @@ class InvariantItem(pytest.Item):
         declaration = self.run.declaration
         path = Path(declaration.path) if declaration.path else self.path
         assert self.parent is not None
-        model = self.parent.name
+        model = self.parent.name + getattr(self.parent, "suffix", "")
         # pytest takes a dot in a heading that ends the id for one between class and method
         joint = ": " if "." in model.partition("[")[0] else "::"
-        return path, max(declaration.line - 1, 0), f"{model}{joint}{self.name}"
+        return path, max(declaration.line - 1, 0), f"{model}{joint}{self.invariant}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if not isinstance(excinfo.value, (InitCheckError, InitCheckWarning)):
@@ -68,30 +82,39 @@ class InvariantItem(pytest.Item):
 
 
 class ModelNode(pytest.Collector):
-    """A model; its items share one run of the engine."""
+    """A model; its items share one run of the engine.
+
+    * ``suffix`` is its variant in brackets. Its items bear it, as those of parametrized tests do:
+      pytest takes what follows the first bracket of an id for a parameter.
+    """
 
     def __init__(
         self,
         *,
         factory: Any,
         declaration: Declaration,
+        suffix: str = "",
         marks: Iterable[Any] = (),
         arguments: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.factory, self.declaration = factory, declaration
+        self.factory, self.declaration, self.suffix = factory, declaration, suffix
         self.arguments = dict(arguments or {})
+        self.expected: list[Any] = []
         for mark in marks:
             mark = getattr(mark, "mark", mark)
+            if mark.name == "xfail" and mark.kwargs.get("run", True):
+                self.expected.append(mark)
+                continue
             self.own_markers.append(mark)
             self.keywords[mark.name] = mark
 
     def collect(self) -> Iterator[pytest.Item]:
         try:
             run = ModelRun(
-                id=self.nodeid,
-                name=self.name.partition("[")[0],
+                id=self.nodeid + self.suffix,
+                name=self.name,
                 factory=bound(self.factory, self.arguments),
                 declaration=self.declaration,
                 options=self.config.stash[OPTIONS],
@@ -99,20 +122,36 @@ class ModelNode(pytest.Collector):
                 arguments=self.arguments,
             )
         except ConfigError as error:
-            raise self.CollectError(f"{self.nodeid}: {error}") from None
+            yield _broken(self, f"declaration{self.suffix}", str(error))
+            return
         for invariant in run.invariants:
-            yield InvariantItem.from_parent(self, name=invariant, run=run)
+            yield InvariantItem.from_parent(
+                self,
+                name=invariant + self.suffix,
+                # as text, which pytest reads as it reads an id that a user types
+                nodeid=f"{self.nodeid}::{invariant}{self.suffix}",
+                run=run,
+                invariant=invariant,
+                expected=tuple(self.expected),
+            )
 
 
-class BrokenDeclaration(pytest.Collector):
-    """A declaration that cannot be collected; says why in one line."""
+class BrokenDeclaration(pytest.Item):
+    """A declaration that cannot be used: an error that says why in one line.
+
+    An item, since a collector that fails would take the other tests of the run with it.
+    """
 
     def __init__(self, *, reason: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reason = reason
+        self.add_marker("initcheck")
 
-    def collect(self) -> Iterator[pytest.Item]:
-        raise self.CollectError(f"{self.nodeid}: {self.reason}")
+    def setup(self) -> None:
+        pytest.fail(f"{self.nodeid}: {self.reason}", pytrace=False)
+
+    def runtest(self) -> None:
+        raise AssertionError("a broken declaration has nothing to run")
 
 
 class ModelFile(pytest.Module):
@@ -124,7 +163,7 @@ class ModelFile(pytest.Module):
                 yield from declared_nodes(self, name, value)
 
 
-def declared_nodes(collector: Any, name: str, declared: Declared) -> list[pytest.Collector]:
+def declared_nodes(collector: Any, name: str, declared: Declared) -> list[Node]:
     """Return the nodes of a declared factory that a module or class binds to this name.
 
     None where it was only imported, or under its second name.
@@ -135,6 +174,8 @@ def declared_nodes(collector: Any, name: str, declared: Declared) -> list[pytest
     names = [key for key, value in vars(collector.obj).items() if value is declared]
     if home != module.__name__ or names[:1] not in ([], [name]):
         return []
+    if declaration.problems:
+        return [_broken(collector, name, "; ".join(declaration.problems))]
     if not declaration.is_model:
         return [
             _broken(collector, name, "lacks @ic.model: add @ic.model(inputs=...) to declare the model")
@@ -152,7 +193,7 @@ def declared_nodes(collector: Any, name: str, declared: Declared) -> list[pytest
 
 def model_nodes(
     parent: Any, name: str, declared: Any, declaration: Declaration, nodeid: str | None = None
-) -> list[pytest.Collector]:
+) -> list[Node]:
     """Return a node for each variant of a factory that parametrize asks for."""
     factory = declared.factory if isinstance(declared, Declared) else declared
     marks = [getattr(mark, "mark", mark) for mark in _marks(declared)]
@@ -172,7 +213,7 @@ def model_nodes(
     except ConfigError as error:
         return [_broken(parent, name, str(error), nodeid)]
     others = [mark for mark in marks if mark.name != "parametrize"]
-    nodes: list[pytest.Collector] = []
+    nodes: list[Node] = []
     for variant in found:
         brackets = "-".join(part for part in (declaration.id, variant.id) if part)
         suffix = f"[{brackets}]" if brackets else ""
@@ -182,12 +223,13 @@ def model_nodes(
         nodes.append(
             ModelNode.from_parent(
                 parent,
-                name=name + suffix,
+                name=name,
+                suffix=suffix,
                 factory=factory,
                 declaration=declaration,
                 marks=own,
                 arguments=variant.arguments,
-                **({} if nodeid is None else {"nodeid": nodeid + suffix}),
+                **({} if nodeid is None else {"nodeid": nodeid}),
             )
         )
     return nodes
@@ -198,9 +240,9 @@ def _marks(declared: Any) -> list[Any]:
     return list(marks) if isinstance(marks, (list, tuple)) else [marks]
 
 
-def _broken(parent: Any, name: str, reason: str, nodeid: str | None = None) -> pytest.Collector:
+def _broken(parent: Any, name: str, reason: str, nodeid: str | None = None) -> BrokenDeclaration:
     more = {} if nodeid is None else {"nodeid": nodeid}
-    node: pytest.Collector = BrokenDeclaration.from_parent(parent, name=name, reason=reason, **more)
+    node: BrokenDeclaration = BrokenDeclaration.from_parent(parent, name=name, reason=reason, **more)
     return node
 
 
@@ -250,8 +292,8 @@ class Collection:
         for spec, found, declaration in self.models:
             for node in model_nodes(session, spec, found, declaration, nodeid=spec):
                 items.extend(session.genitems(node))
-        own = [item for item in items if isinstance(item, InvariantItem)]
-        config.stash[MODELS_SEEN] = len({id(item.run) for item in own})
+        own = [item for item in items if isinstance(item, (InvariantItem, BrokenDeclaration))]
+        config.stash[MODELS_SEEN] = len({id(getattr(item, "run", item)) for item in own})
         if self.options.only:
             rest = [item for item in items if not isinstance(item, InvariantItem)]
             config.hook.pytest_deselected(items=rest)

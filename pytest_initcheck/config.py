@@ -7,11 +7,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_initcheck.errors import ConfigError, did_you_mean
+
+_RUNNING = threading.local()
+
+
+@contextmanager
+def collecting() -> Iterator[None]:
+    """Mark that pytest is importing the user's files: a declaration then keeps what is wrong with it."""
+    before = is_collecting()
+    _RUNNING.collection = True
+    try:
+        yield
+    finally:
+        _RUNNING.collection = before
+
+
+def is_collecting() -> bool:
+    """Tell whether this thread is inside :func:`collecting`."""
+    return getattr(_RUNNING, "collection", False)
 
 
 @dataclass(frozen=True)
@@ -63,14 +83,26 @@ class Limit:
 
         Raises ConfigError if it is no number or outside the open range.
         """
+        __tracebackhide__ = True
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigError(f"{self.keyword} wants a number, got {value!r} ({source})")
         if not (math.isfinite(value) and self.above < value < self.below):
-            raise ConfigError(
-                f"{self.keyword} must lie between {self.above:g} and {self.below:g}, "
-                f"got {value:g} ({source})"
-            )
+            raise ConfigError(f"{self.keyword} must be {self.range}, got {value:g} ({source})")
         return float(value)
+
+    @property
+    def range(self) -> str:
+        """The open range in words.
+
+        >>> limit_row("saturation").range, limit_row("variance").range
+        ('above 0 and below 1', 'above 1')
+        """
+        sides = []
+        if math.isfinite(self.above):
+            sides.append(f"above {self.above:g}")
+        if math.isfinite(self.below):
+            sides.append(f"below {self.below:g}")
+        return " and ".join(sides) or "finite"
 
 
 _INF = math.inf
@@ -145,11 +177,13 @@ def limit_row(keyword: str) -> Limit:
 
     Raises ConfigError with a suggestion for an unknown one.
     """
+    __tracebackhide__ = True
     wanted = keyword.replace("-", "_")
     for row in LIMITS:
         if row.keyword == wanted:
             return row
-    raise ConfigError(f"unknown limit {keyword!r}{did_you_mean(wanted, known_keywords())}")
+    known = (*known_keywords(), "inputs", *CALL_OPTIONS)
+    raise ConfigError(f"unknown argument {keyword!r}{did_you_mean(wanted, known)}")
 
 
 def invariant_name(text: str) -> str:
@@ -157,6 +191,7 @@ def invariant_name(text: str) -> str:
 
     Raises ConfigError with a suggestion for an unknown one.
     """
+    __tracebackhide__ = True
     wanted = text.replace("_", "-")
     if wanted not in NAMES:
         raise ConfigError(f"unknown invariant {text!r}{did_you_mean(wanted, NAMES)}")
@@ -175,6 +210,7 @@ def resolve(*layers: tuple[str, Mapping[str, object]]) -> Limits:
     >>> limits["saturation"], limits.source("saturation"), limits.source("variance")
     (0.1, 'call', 'default')
     """
+    __tracebackhide__ = True
     chosen: dict[str, Setting] = {}
     for source, values in layers:
         for keyword, value in values.items():
@@ -198,6 +234,7 @@ def selected(only: Iterable[str] | str | None) -> tuple[str, ...]:
     >>> selected("dead_relu")
     ('finite', 'dead-relu')
     """
+    __tracebackhide__ = True
     if only is None:
         return NAMES
     wanted = {invariant_name(name) for name in ([only] if isinstance(only, str) else only)}

@@ -1,7 +1,9 @@
 """Declarations: ``@ic.model``, ``@ic.family``, ``@ic.allow`` and the invariant decorators.
 
 A decorator wraps the factory in a :class:`Declared`, which is called and imported like the factory
-itself.  Nothing here imports numpy, Hypothesis or pytest.  PYTEST_DONT_REWRITE
+itself.  What cannot be declared raises ConfigError; while pytest collects it stays on the declaration
+instead, so that one mistake costs one line and not the whole file.  Nothing here imports numpy,
+Hypothesis or pytest.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -14,8 +16,15 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from pytest_initcheck.config import INVARIANTS, LIMITS, Setting, invariant_name, selected
-from pytest_initcheck.errors import ConfigError
+from pytest_initcheck.config import (
+    INVARIANTS,
+    LIMITS,
+    Setting,
+    invariant_name,
+    is_collecting,
+    selected,
+)
+from pytest_initcheck.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,11 @@ class Allow:
     invariant: str
     at: str
     reason: str
+    problem: str | None = None
 
     def __call__(self, factory: Any) -> Declared:
+        if self.problem is not None:
+            return _problem(ConfigError(self.problem))(factory)
         declared = _wrap(factory)
         return declared.with_(allows=(self, *declared.declaration.allows))
 
@@ -51,6 +63,8 @@ class Declaration:
     module: str = ""
     path: str = ""
     line: int = 0
+    problems: tuple[str, ...] = ()
+    """What could not be declared, where pytest was collecting: each a line of its own."""
     hides: Declared | None = None
     """The declaration that bore the same name before in the same module: both are collected."""
 
@@ -87,6 +101,16 @@ class Declared:
     def __instancecheck__(self, instance: Any) -> bool:
         return inspect.isclass(self.factory) and isinstance(instance, self.factory)
 
+    def usable(self) -> Declaration:
+        """Return the declaration.
+
+        Raises ConfigError if something in it could not be declared.
+        """
+        __tracebackhide__ = True
+        for problem in self.declaration.problems:
+            raise ConfigError(f"{self.__name__}: {problem}")
+        return self.declaration
+
     def with_(self, **changes: Any) -> Declared:
         """Return a copy with these fields of the declaration changed; marks are kept."""
         copy = Declared(self.factory, replace(self.declaration, **changes))
@@ -111,12 +135,68 @@ def _wrap(factory: Any) -> Declared:
     return Declared(factory, Declaration())
 
 
+def _kept(make: Callable[..., Callable[[Any], Declared]]) -> Callable[..., Callable[[Any], Declared]]:
+    """Wrap a maker of decorators: while pytest collects, what it refuses stays on the declaration."""
+
+    @functools.wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            _check_keywords(make, kwargs)
+            decorator = make(*args, **kwargs)
+        except ConfigError as error:
+            refused = _problem(error)
+            # a decorator that was not called was given the factory itself
+            return refused(args[0]) if args and callable(args[0]) else refused
+
+        def apply(factory: Any) -> Declared:
+            __tracebackhide__ = True
+            try:
+                return decorator(factory)
+            except ConfigError as error:
+                return _problem(error)(factory)
+
+        return apply
+
+    return made
+
+
+def _check_keywords(make: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    __tracebackhide__ = True
+    parameters = inspect.signature(make).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+    for name in given:
+        if name not in known:
+            more = did_you_mean(name, known) if known else "; it takes none"
+            raise ConfigError(f"@ic.{make.__name__}: unknown argument {name!r}{more}")
+
+
+def _problem(error: ConfigError) -> Callable[[Any], Declared]:
+    """Return a decorator that keeps the problem; outside of collection raise it.
+
+    Raises the error.
+    """
+    __tracebackhide__ = True
+    if not is_collecting():
+        raise error.with_traceback(None) from None
+
+    def keep(factory: Any) -> Declared:
+        wrapped = factory if isinstance(factory, Declared) else Declared(factory, Declaration())
+        return wrapped.with_(problems=(*wrapped.declaration.problems, str(error)))
+
+    return keep
+
+
+@_kept
 def model(
     given: Any = None,
     /,
     *,
     inputs: Any = None,
     id: str | None = None,
+    only: tuple[str, ...] | str = (),
     mode: str = "train",
     ignore_sites: tuple[str, ...] | str = (),
 ) -> Callable[[Any], Declared]:
@@ -125,10 +205,11 @@ def model(
     * ``inputs`` is a distribution, a batch, a loader, a function of ``rng``, or :func:`call`; left
       out, it is inferred from ``example_inputs()`` or the first layer.
     * ``id`` tells two declarations of one factory apart.
+    * ``only`` names the invariants to check, besides ``finite``; their decorators add to it.
     * ``mode`` is ``"train"`` (dropout off) or ``"eval"``.
     * ``ignore_sites`` are globs of sites that are not judged.
 
-    Raises ConfigError for an unknown mode or a factory that is declared already.
+    Raises ConfigError for an unknown mode or invariant or a factory that is declared already.
 
     >>> declared = model("normal:4")(lambda: [])
     >>> declared.declaration.inputs
@@ -140,9 +221,10 @@ def model(
     inputs = given if inputs is None else inputs
     _check_mode(mode)
     globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
+    wanted = tuple(invariant_name(name) for name in ((only,) if isinstance(only, str) else only))
 
     def declare(factory: Any) -> Declared:
-        caller = sys._getframe(1)
+        caller = _caller()
         declared = _wrap(factory)
         if declared.declaration.is_model:
             raise ConfigError(
@@ -153,6 +235,7 @@ def model(
             is_model=True,
             inputs=inputs,
             id=id,
+            only=(*wanted, *declared.declaration.only),
             mode=mode,
             ignore_sites=globs,
             module=caller.f_globals.get("__name__", ""),
@@ -162,6 +245,14 @@ def model(
         )
 
     return declare
+
+
+def _caller() -> FrameType:
+    """Return the frame that decorates: the nearest one outside of this module."""
+    frame = sys._getframe(1)
+    while frame.f_globals is globals() and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 def _hidden(declared: Declared, id: str | None, caller: FrameType) -> Declared | None:
@@ -183,6 +274,7 @@ def _check_mode(mode: str) -> None:
         raise ConfigError(f"mode is 'train' or 'eval', got {mode!r}")
 
 
+@_kept
 def family(*, settings: Any = None, **strategies: Any) -> Callable[[Any], Declared]:
     """Let Hypothesis draw the factory's arguments: one strategy per argument, by name.
 
@@ -216,9 +308,14 @@ def allow(invariant: str, *, at: str = "*", reason: str) -> Allow:
     >>> allow("dead-relu", at="backbone.*", reason="pruned on purpose").at
     'backbone.*'
     """
-    if not reason.strip():
-        raise ConfigError("ic.allow needs a reason: it is what the next reader asks for")
-    return Allow(invariant_name(invariant), at, reason)
+    __tracebackhide__ = True
+    try:
+        if not reason.strip():
+            raise ConfigError("ic.allow needs a reason: it is what the next reader asks for")
+        return Allow(invariant_name(invariant), at, reason)
+    except ConfigError as error:
+        _problem(error)
+        return Allow(invariant, at, reason, problem=str(error))
 
 
 def _asking(invariant: str, decorator: str, values: Mapping[str, Any]) -> Callable[[Any], Declared]:
@@ -249,10 +346,6 @@ def _decorator(invariant: str, name: str, asserts: str) -> Callable[..., Callabl
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
-            for key in kwargs:
-                if key not in signature.parameters:
-                    known = [*signature.parameters] or ["nothing"]
-                    raise ConfigError(f"@{name} takes {', '.join(known)}; got {key!r}") from None
             raise ConfigError(f"@{name}{signature}: too many arguments") from None
         if args and callable(args[0]):
             raise ConfigError(f"@{name} is called first: @ic.{name}()")
@@ -260,12 +353,12 @@ def _decorator(invariant: str, name: str, asserts: str) -> Callable[..., Callabl
         return _asking(invariant, name, bound.arguments)
 
     decorate.__name__ = decorate.__qualname__ = name
+    decorate.__signature__ = signature  # type: ignore[attr-defined]  # shown by help()
     decorate.__doc__ = (
         f"Ask that {asserts}; with it only what is asked and ``finite`` is checked.\n\n"
         + ("\n".join(f"* ``{row.parameter}``: {row.help}." for row in rows))
     )
-    decorate.__signature__ = signature  # type: ignore[attr-defined]  # shown by help()
-    return decorate
+    return _kept(decorate)
 
 
 DECORATORS: dict[str, Callable[..., Callable[[Any], Declared]]] = {

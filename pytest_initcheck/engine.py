@@ -56,6 +56,7 @@ def check(
     >>> ic.check(network, inputs=ic.normal(64)).verdict
     'pass'
     """
+    __tracebackhide__ = True
     if mode not in ("train", "eval"):
         raise ConfigError(f"mode is 'train' or 'eval', got {mode!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -64,7 +65,7 @@ def check(
     declared: Mapping[str, Any] = {}
     allows = tuple(allow)
     if isinstance(factory, Declared):
-        declaration = factory.declaration
+        declaration = factory.usable()
         inputs = declaration.inputs if inputs is None else inputs
         wanted = wanted or declaration.only or None
         declared, allows = declaration.limits, (*allows, *declaration.allows)
@@ -92,6 +93,7 @@ def judge(subject: Subject) -> Report:
 
     Global random states are as they were afterwards, and so is a model that was passed in.
     """
+    __tracebackhide__ = True
     started = time.perf_counter()
     selected(subject.only)
     with preserved_random_states():

@@ -135,7 +135,7 @@ class InitCheck:
         ]
         declared: Mapping[str, Setting] = {}
         if isinstance(factory, Declared):
-            declaration = factory.declaration
+            declaration = factory.usable()
             inputs = declaration.inputs if inputs is None else inputs
             declared, allows = declaration.limits, (*allows, *declaration.allows)
             layers.append(

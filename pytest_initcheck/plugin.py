@@ -19,6 +19,7 @@ from pytest_initcheck.config import (
     Setting,
     allow_fields,
     check_marker,
+    collecting,
     unknown_ini_keys,
 )
 from pytest_initcheck.errors import ConfigError, did_you_mean
@@ -208,6 +209,14 @@ class _Idle:
         if "initcheck" in report.__dict__:
             self.config.pluginmanager.unregister(self)
             _start_session(self.config).pytest_runtest_logreport(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    with collecting():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

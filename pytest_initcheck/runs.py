@@ -158,7 +158,8 @@ def last_stretch(trace: Trace) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
         if index in inside or index in origins:
             continue
         site = trace.sites[index]
-        if site.kind in ("norm", "input") or _is_gate(site):
+        if site.kind in ("norm", "input", "embedding") or _is_gate(site):
+            # an embedding's ids are no signal, whatever they were computed from
             origins.add(index)
             continue
         inside.add(index)

@@ -132,7 +132,8 @@ class Trace:
     """The sites of one forward pass in execution order, with the parameters and gradients.
 
     ``output`` and ``logits`` are site indices (-1 if the output was not seen); the logits are the
-    input of a closing sigmoid, tanh or softmax.  ``unobserved`` pairs a place with the reason why
+    input of a closing sigmoid, tanh or softmax.  ``returned`` are the sites of everything that the
+    model returned with a batch axis.  ``unobserved`` pairs a place with the reason why
     nothing could be measured there.
     """
 
@@ -145,6 +146,7 @@ class Trace:
     logits: int
     gradient: GradientEvidence | None
     unobserved: tuple[tuple[str, str], ...] = ()
+    returned: tuple[int, ...] = ()
 
     @property
     def elements(self) -> int:

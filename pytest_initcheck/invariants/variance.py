@@ -4,8 +4,8 @@ Unasked it judges harm, by principles that hold for any architecture (principles
 
 * vanishing (R8): gradient descent can move the difference between inputs 2^8 times more slowly than
   all outputs together, rho = D / max(M, 1) < 2^-16;
-* exploding (R5): the logits' variance is past 46, where half of the sigmoids that read them are
-  saturated; growth (R6): the second moment grows 100 times since the last normalisation.
+* exploding (R5): the logits' variance over inputs is past 46, where half of the sigmoids that read
+  them are saturated; growth (R6): the signal grows 100 times since the last normalisation.
 
 Asked for, it is the textbook property: every run of layers between normalisations follows the length
 map of a matched init within the limit (principles.md 1.1).
@@ -30,7 +30,7 @@ from pytest_initcheck.runs import (
     runs,
 )
 from pytest_initcheck.sequential import FATAL_P0, FATAL_P1
-from pytest_initcheck.trace import Trace
+from pytest_initcheck.trace import Site, Trace
 
 NAME = "variance"
 VANISHING_BITS = -16.0
@@ -38,7 +38,8 @@ LOGIT_VARIANCE = 46.0
 GROWTH = 100.0
 _NOTHING_LEFT = 1000.0
 """ln of the fall that stands for a layer which puts out exactly zero."""
-_TAKES_UP = (*LINEAR, "matmul", "pool", "recurrent")
+_WEIGHTED = ("linear", "recurrent")
+_TAKES_UP = (*_WEIGHTED, "matmul", "pool")
 _WANTED_SLACK_BITS = 1.0
 _ROUNDING_BITS = -45.0
 """Below 2^-45 rho is rounding noise in float32, so a limit down there cannot be violated."""
@@ -116,48 +117,69 @@ def _exploding(trace: Trace, seeds: int) -> tuple[Measure, ...]:
     if trace.logits < 0:
         return ()
     last = next((run for run in runs(trace) if run.last), None)
-    inside, origins = last_stretch(trace)
     spread = SLACK * math.sqrt(run_spread(last)[1] / seeds) / math.log(2) if last else 0.0
-    logits = trace.sites[trace.logits].value
-    variance = logits.second_moment - logits.mean**2
-    found = [
-        Measure(
-            "exploding",
-            trace.logits,
-            _log2(variance),
-            high=math.log2(LOGIT_VARIANCE) + spread,
-            limit=(0.0, LOGIT_VARIANCE),
-            direction="exploding",
-        )
-    ]
+    found = [_logits(trace, trace.logits, "exploding", spread)]
+    # what is returned besides is judged by itself, unless the model itself goes on from there
     read = readers(trace)
-    # what an elementwise function or a normalisation reads may be large (phases, distances, gates):
-    # growth is judged where a weight layer, a pool or the outside takes it up
+    found += [
+        _logits(trace, index, f"exploding/{trace.sites[index].name}", spread)
+        for index in trace.returned
+        if index not in (trace.output, trace.logits) and not read[index]
+    ]
+    grown = _growth(trace, spread)
+    return (*found, grown) if grown is not None else tuple(found)
+
+
+def _logits(trace: Trace, index: int, claim: str, spread: float) -> Measure:
+    """Judge the variance over inputs: what all inputs share is a prior, an offset, a unit."""
+    return Measure(
+        claim,
+        index,
+        _log2(trace.sites[index].value.batch_variance),
+        high=math.log2(LOGIT_VARIANCE) + spread,
+        limit=(0.0, LOGIT_VARIANCE),
+        direction="exploding",
+    )
+
+
+def _growth(trace: Trace, spread: float) -> Measure | None:
+    """Judge growth where a weight layer, a pool or the outside takes the signal up.
+
+    What an elementwise function or a normalisation reads may be large (phases, distances, gates).
+    A weight's gradient scales with all that it reads; elsewhere a part that all inputs share is none
+    of the signal.
+    """
+    inside, origins = last_stretch(trace)
+    read = readers(trace)
+
+    def taken_up(site: Site) -> float:
+        if any(trace.sites[r].kind in _WEIGHTED for r in read[site.index]):
+            return _or_zero(site.value.second_moment)
+        return _or_zero(site.value.batch_variance)
+
     grown = [
         site
         for site in inside
-        if site.kind not in ("scale", "matmul", "embedding")
+        if site.kind not in ("scale", "matmul")
         and (not read[site.index] or any(trace.sites[r].kind in _TAKES_UP for r in read[site.index]))
     ]
-    if grown:
-        # ids and masks have no scale
-        unscaled = exempt_inputs(trace)
-        known = [o.value.second_moment for o in origins if o.index not in unscaled]
-        start = max([1.0, *(moment for moment in known if moment > 0)])
-        most = max(grown, key=lambda site: _or_zero(site.value.second_moment))
-        # growth through residual additions is a design error, not luck
-        residual = any(site.kind == "add" and len(site.reads) > 1 for site in inside)
-        found.append(
-            Measure(
-                "growth",
-                most.index,
-                _log2(most.value.second_moment / start),
-                high=math.log2(GROWTH) + (0.0 if residual else spread),
-                limit=(0.0, GROWTH),
-                direction="exploding",
-            )
-        )
-    return tuple(found)
+    if not grown:
+        return None
+    # ids and masks have no scale
+    unscaled = exempt_inputs(trace)
+    known = [o.value.second_moment for o in origins if o.index not in unscaled]
+    start = max([1.0, *(moment for moment in known if moment > 0)])
+    most = max(grown, key=taken_up)
+    # growth through residual additions is a design error, not luck
+    residual = any(site.kind == "add" and len(site.reads) > 1 for site in inside)
+    return Measure(
+        "growth",
+        most.index,
+        _log2(taken_up(most) / start),
+        high=math.log2(GROWTH) + (0.0 if residual else spread),
+        limit=(0.0, GROWTH),
+        direction="exploding",
+    )
 
 
 def _or_zero(value: float) -> float:

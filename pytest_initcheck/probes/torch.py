@@ -185,11 +185,16 @@ def _output_tensors(value: Any) -> Iterator[Tensor]:
             yield from _output_tensors(getattr(value, item.name))
 
 
-def _output(value: Any) -> Tensor:
-    for tensor in _output_tensors(value):
-        if tensor.dim() > 0:
-            return tensor
-    if any(True for _ in _output_tensors(value)):
+def _outputs(value: Any) -> list[Tensor]:
+    """Return what the model put out, the main output first.
+
+    Raises ModelError where there is nothing with a batch axis.
+    """
+    tensors = list(_output_tensors(value))
+    found = [tensor for tensor in tensors if tensor.dim() > 0]
+    if found:
+        return found
+    if tensors:
         raise ModelError(
             "the model returned a single number, a loss perhaps; wrap it so that it returns the output "
             "that the loss is computed from, with a batch axis"
@@ -200,7 +205,7 @@ def _output(value: Any) -> Tensor:
 
 def _record(
     model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
-) -> tuple[nn.Module, Call, Recorder, Tensor, dict[str, Parameter]]:
+) -> tuple[nn.Module, Call, Recorder, list[Tensor], dict[str, Parameter]]:
     module = _eager(model)
     call = prepared(module, call)
     if batch_of(call) == 0:
@@ -210,8 +215,8 @@ def _record(
     stack = ModuleStack(module)
     recorder = Recorder(stack, tensors, described, batch_of(call), rare_only=rare_only)
     seed(seed_value)
-    output = _output(_forward(module, call, recorder, stack))
-    return module, call, recorder, output, described
+    outputs = _outputs(_forward(module, call, recorder, stack))
+    return module, call, recorder, outputs, described
 
 
 def spell(parameter: str, std: float, activation: str) -> str:
@@ -238,7 +243,7 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
 
 def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Glimpse:
     with undisturbed(_eager(model), mode), torch.set_grad_enabled(grad):
-        module, _, recorder, output, _ = _record(model, call, mode, seed, rare_only=True)
+        module, _, recorder, (output, *_), _ = _record(model, call, mode, seed, rare_only=True)
         finite = bool(torch.isfinite(output).all())
         for parameter in module.parameters():
             finite = finite and bool(torch.isfinite(parameter.detach().sum()))
@@ -249,9 +254,10 @@ def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Gli
 
 def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
     with undisturbed(_eager(model), mode), torch.enable_grad():
-        module, call, recorder, output, described = _record(model, call, mode, seed, rare_only=False)
-        origin = recorder.origin(output)
-        out_site = origin.site if origin is not None else -1
+        module, call, recorder, outputs, described = _record(model, call, mode, seed, rare_only=False)
+        output = outputs[0]
+        out_site = _site_of(recorder, output)
+        returned = {_site_of(recorder, each) for each in outputs if each.shape[0] == batch_of(call)}
         logits_site, logits = _logits(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         gradient = None
@@ -274,7 +280,13 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
         logits_site,
         gradient,
         tuple(unobserved),
+        tuple(sorted(returned - {-1})),
     )
+
+
+def _site_of(recorder: Recorder, tensor: Tensor) -> int:
+    origin = recorder.origin(tensor)
+    return origin.site if origin is not None else -1
 
 
 def _logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
@@ -282,8 +294,8 @@ def _logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Ten
     tensor = recorder.squashed.get(out_site)
     if tensor is None:
         return out_site, output
-    origin = recorder.origin(tensor)
-    return (origin.site if origin is not None else out_site), tensor
+    site = _site_of(recorder, tensor)
+    return (site if site >= 0 else out_site), tensor
 
 
 def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:

@@ -149,6 +149,7 @@ class Report:
 
         * ``invariant`` narrows this to one invariant; an error of the model always raises.
         """
+        __tracebackhide__ = True
         from pytest_initcheck.report.terminal import render
 
         if self.error is not None:

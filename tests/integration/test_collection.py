@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
+import pytest
+
 GOOD = """
 @ic.model(inputs=ic.normal(32))
 def classifier(rng):
@@ -147,8 +152,8 @@ def test_id_is_appended_and_tells_declarations_of_one_name_apart(project):
         """
     )
     assert project.ids("--initcheck") == [
-        "test_models.py::classifier[centred]::finite",
-        "test_models.py::classifier[unit]::finite",
+        "test_models.py::classifier::finite[centred]",
+        "test_models.py::classifier::finite[unit]",
     ]
 
 
@@ -175,8 +180,8 @@ def test_models_made_in_a_loop_need_an_id(project):
     result.stdout.no_fnmatch_line("no model is declared*")
     project.write(loop.format(id=", id=str(width)"))
     assert project.ids("--initcheck") == [
-        "test_models.py::looped[16]::finite",
-        "test_models.py::looped[32]::finite",
+        "test_models.py::looped::finite[16]",
+        "test_models.py::looped::finite[32]",
     ]
 
 
@@ -263,3 +268,134 @@ def test_collect_only_judges_nothing(project):
     result = project.run("--initcheck", "--collect-only")
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*claims*")
+
+
+@pytest.mark.parametrize(
+    ("decorator", "line"),
+    [
+        (
+            "@ic.model(inputs=ic.normal(32))\n@ic.bounded_saturation(1.5)",
+            "saturation must be above 0 and below 1, got 1.5 (@bounded_saturation)",
+        ),
+        (
+            "@ic.model(inputs=ic.normal(32))\n@ic.bounded_saturation(limt=0.1)",
+            "@ic.bounded_saturation: unknown argument 'limt'; did you mean 'limit'?",
+        ),
+        (
+            "@ic.model(inputs=ic.normal(32), mod='eval')",
+            "@ic.model: unknown argument 'mod'; did you mean 'mode'?",
+        ),
+        ("@ic.model", "@ic.model is called first: @ic.model(inputs=...) or @ic.model()"),
+        (
+            "@ic.model(inputs=ic.normal(32))\n@ic.allow('dead-rel', reason='so')",
+            "unknown invariant 'dead-rel'; did you mean 'dead-relu'?",
+        ),
+        ("@ic.bounded_saturation()", "lacks @ic.model: add @ic.model(inputs=...)*"),
+        (
+            "@pytest.mark.initcheck(saturaton=0.1)\n@ic.model(inputs=ic.normal(32))",
+            "unknown argument 'saturaton'; did you mean 'saturation'?",
+        ),
+    ],
+)
+def test_a_mistake_in_a_declaration_costs_one_line_and_nothing_else(project, decorator, line):
+    project.write(
+        f"{decorator}\ndef broken(rng):\n    return net(rng)\n\n"
+        "def test_other(): pass\n" + textwrap.dedent(GOOD)
+    )
+    result = project.run("--initcheck")
+    result.assert_outcomes(passed=5, skipped=1, errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"test_models.py::broken*: {line}"])
+    result.stdout.no_fnmatch_line("*declare.py*")
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_broken_declaration_cannot_be_checked_by_hand_either(project):
+    project.write(
+        """
+        @ic.model(inputs=ic.normal(32))
+        @ic.bounded_saturation(1.5)
+        def broken(rng):
+            return net(rng)
+
+        def test_call():
+            with pytest.raises(ic.ConfigError, match="broken: saturation must be above 0"):
+                ic.check(broken)
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_strict_xfail_is_about_the_model(project):
+    source = """
+    @pytest.mark.xfail(strict=True, reason="known")
+    @ic.model(inputs=ic.normal(32))
+    def model(rng):
+        return {}(rng)
+    """
+    project.write(source.format("saturated"))
+    result = project.run("--initcheck")
+    result.assert_outcomes(xfailed=2, passed=2, skipped=1)
+    project.write(source.format("net"))
+    result = project.run("--initcheck")
+    assert result.parseoutcomes()["failed"] == 4  # nothing is wrong any more: the mark is to go
+
+
+def test_an_xfail_that_is_not_to_run_does_not_run(project):
+    project.write(
+        """
+        @pytest.mark.xfail(run=False)
+        @ic.model(inputs=ic.normal(32))
+        def model(rng):
+            raise SystemError("must not be built")
+        """
+    )
+    project.run("--initcheck").assert_outcomes(xfailed=5)
+
+
+def test_the_id_of_a_variant_can_be_selected(project):
+    project.write(
+        """
+        @pytest.mark.parametrize("width", [16, 32])
+        @ic.model(inputs=ic.inputs_from(lambda width: ic.normal(width)))
+        @ic.stays_finite()
+        def sized(rng, width):
+            return net(rng, width=width)
+        """
+    )
+    project.run("--initcheck", "test_models.py::sized::finite[32]").assert_outcomes(passed=1)
+    project.run("--initcheck", "test_models.py::sized").assert_outcomes(passed=2)
+    project.run("--initcheck", "--junitxml=out.xml")
+    names = re.findall(r'classname="([^"]*)" name="([^"]*)"', (project.path / "out.xml").read_text())
+    assert names == [("test_models.sized", "finite[16]"), ("test_models.sized", "finite[32]")]
+
+
+def test_the_failed_variant_is_run_again_alone(project):
+    project.write(
+        """
+        @pytest.mark.parametrize("gain", [1.4, 90.0])
+        @ic.model(inputs=ic.normal(32))
+        @ic.bounded_saturation()
+        def sized(rng, gain):
+            return net(rng, gain=gain, activation="tanh")
+        """
+    )
+    project.pytester.runpytest("--initcheck", "-W", "default").assert_outcomes(passed=3, failed=1)
+    again = project.pytester.runpytest("--initcheck", "--lf", "-W", "default")
+    again.assert_outcomes(failed=1, deselected=3)
+
+
+def test_only_of_a_model_names_what_is_checked(project):
+    project.write(
+        """
+        @ic.model(inputs=ic.normal(32), only="inputs")
+        @ic.bounded_saturation()
+        def model(rng):
+            return net(rng)
+        """
+    )
+    assert [id.rpartition("::")[2] for id in project.ids("--initcheck")] == [
+        "finite",
+        "inputs",
+        "saturation",
+    ]

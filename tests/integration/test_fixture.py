@@ -173,7 +173,7 @@ def test_marker_options(project):
     ("marker", "message"),
     [
         ("saturatoin=0.1", "*unknown argument 'saturatoin'; did you mean 'saturation'?"),
-        ("saturation=2", "*saturation must lie between 0 and 1, got 2 (marker)"),
+        ("saturation=2", "*saturation must be above 0 and below 1, got 2 (marker)"),
         ("saturation='x'", "*saturation wants a number, got 'x' (marker)"),
         ("0.1", "*takes keywords only, got 0.1; *"),
         ("only=['variants']", "*unknown invariant 'variants'; did you mean 'variance'?"),

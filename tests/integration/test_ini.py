@@ -60,7 +60,7 @@ def test_native_toml(project):
         ),
         (
             "initcheck_saturation = 2",
-            "saturation must lie between 0 and 1, got 2 (ini initcheck_saturation)",
+            "saturation must be above 0 and below 1, got 2 (ini initcheck_saturation)",
         ),
         ("initcheck_batch = 1", "initcheck_batch must be at least 2, got 1"),
         (

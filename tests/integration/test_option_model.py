@@ -103,8 +103,8 @@ def test_a_declared_factory_keeps_what_it_declares(project):
     overridden = project.run("--initcheck-model", "zoo:declared", "--initcheck-inputs", "normal:32")
     overridden.assert_outcomes(passed=2)
     assert project.ids("--initcheck-model", "zoo:sized") == [
-        "zoo:sized[16]::finite",
-        "zoo:sized[32]::finite",
+        "zoo:sized::finite[16]",
+        "zoo:sized::finite[32]",
     ]
 
 

@@ -19,8 +19,8 @@ def test_every_parameter_set_is_a_model_with_its_own_inputs(project):
     project.write(source("@pytest.mark.parametrize('width', [16, 32])"))
     project.run("--initcheck").assert_outcomes(passed=2)
     assert project.ids("--initcheck") == [
-        "test_models.py::mlp[16]::finite",
-        "test_models.py::mlp[32]::finite",
+        "test_models.py::mlp::finite[16]",
+        "test_models.py::mlp::finite[32]",
     ]
 
 
@@ -61,7 +61,7 @@ def test_the_id_of_the_declaration_comes_first(project):
         "ic.model(inputs", "ic.model(id='he', inputs"
     )
     project.write(text)
-    assert project.ids("--initcheck") == ["test_models.py::mlp[he-16]::finite"]
+    assert project.ids("--initcheck") == ["test_models.py::mlp::finite[he-16]"]
 
 
 def test_marks_of_one_parameter_set(project):

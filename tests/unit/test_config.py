@@ -80,7 +80,7 @@ def test_selected_keeps_the_order_of_the_table_and_finite():
     [
         ((0.1,), {}, "takes keywords only"),
         ((), {"saturated": 0.1}, "did you mean 'saturation'"),
-        ((), {"saturation": 3}, "between 0 and 1"),
+        ((), {"saturation": 3}, "above 0 and below 1"),
         ((), {"only": ["dead"]}, "unknown invariant"),
         ((), {"only": 1}, "only= takes"),
     ],

@@ -89,8 +89,8 @@ def test_asking_without_a_number_asks_for_the_decorators_own_default():
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda: ic.bounded_saturation(limt=0.1), "@bounded_saturation takes limit; got 'limt'"),
-        (lambda: ic.bounded_saturation(2), "saturation must lie between 0 and 1"),
+        (lambda: ic.bounded_saturation(limt=0.1), "unknown argument 'limt'; did you mean 'limit'?"),
+        (lambda: ic.bounded_saturation(2), "saturation must be above 0 and below 1"),
         (lambda: ic.bounded_saturation("x")(factory), "wants a number"),
         (lambda: ic.stays_finite(1), "too many arguments"),
         (lambda: ic.preserves_variance(factory), "is called first: @ic.preserves_variance()"),

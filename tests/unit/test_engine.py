@@ -513,7 +513,7 @@ def test_an_explicit_limit_is_taken_at_its_word():
     ("limits", "message"),
     [
         ({"varianse": 3}, "did you mean 'variance'"),
-        ({"saturation": 2}, "must lie between"),
+        ({"saturation": 2}, "must be between"),
         ({"saturation": "x"}, "wants a number"),
         ({"only": "varianse"}, "did you mean 'variance'"),
         ({"mode": "training"}, "mode is 'train' or 'eval'"),
