@@ -8,13 +8,23 @@ from __future__ import annotations
 import math
 
 from pytest_initcheck import sequential
-from pytest_initcheck.causes import Spell, why
+from pytest_initcheck.causes import why
 from pytest_initcheck.config import Limits
 from pytest_initcheck.evidence import Claim, Claims
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.invariants.variance import matched_range, step_logs
+from pytest_initcheck.layer_causes import Spell
 from pytest_initcheck.report.result import Finding
-from pytest_initcheck.runs import LINEAR, Layer, activation_after, layer_before, path_layers
+from pytest_initcheck.runs import (
+    LINEAR,
+    Layer,
+    activation_after,
+    layer_before,
+    path_layers,
+    residual_additions,
+    runs,
+    signal_path,
+)
 from pytest_initcheck.trace import Site, Trace
 
 _WRONG_STEP = math.log(1.5)
@@ -42,8 +52,16 @@ def findings_for(
 
 
 def _first(group: list[Claim]) -> Claim:
-    """Return the claim whose site comes first; whole-model claims come after those with a site."""
-    return min(group, key=lambda claim: (_measure(claim).site < 0, _measure(claim).site))
+    """Return the claim whose site comes first; whole-model claims come after those with a site.
+
+    Of two claims on one site that on the logits is the plainer.
+    """
+
+    def place(claim: Claim) -> tuple[bool, int, bool]:
+        measure = _measure(claim)
+        return measure.site < 0, measure.site, measure.claim == "growth"
+
+    return min(group, key=place)
 
 
 def _measure(claim: Claim) -> Measure:
@@ -128,38 +146,58 @@ def _proof(claim: Claim, limits: Limits) -> str:
 
 def _named_site(claim: Claim, measure: Measure, trace: Trace) -> Site | None:
     """Return the weight layer to look at: that of the site, or the first wrong one on the path."""
-    if claim.invariant == "variance" and measure.claim in ("vanishing", "exploding", "growth"):
-        return first_wrong_layer(trace, measure.direction or "vanishing")
-    if claim.invariant == "variance" and measure.claim == "ignored-input":
-        return first_wrong_layer(trace, "vanishing")
-    if claim.invariant == "variance" and measure.site >= 0:
-        return first_wrong_layer(trace, measure.direction or "vanishing") or trace.sites[measure.site]
+    if claim.invariant == "variance":
+        if measure.direction == "exploding" and measure.fatal is None:
+            return _exploding_site(measure, trace)
+        return first_wrong_layer(trace, "vanishing") or (
+            trace.sites[measure.site] if measure.site >= 0 else None
+        )
     if measure.site < 0:
         return None
     site = trace.sites[measure.site]
     return layer_before(trace, site) if claim.invariant in ("saturation", "dead-relu") else site
 
 
+def _exploding_site(measure: Measure, trace: Trace) -> Site | None:
+    if measure.claim.startswith("exploding/"):
+        return layer_before(trace, trace.sites[measure.site])
+    found = first_wrong_layer(trace, "exploding")
+    wrong = found is not None and found.weight is not None and _is_too_large(trace, found)
+    additions = residual_additions(trace)
+    if not wrong and additions:
+        return max(additions[:1] or additions, key=lambda pair: pair[1])[0]
+    return found or (trace.sites[measure.site] if measure.site >= 0 else None)
+
+
+def _is_too_large(trace: Trace, site: Site) -> bool:
+    layer = next((item for item in path_layers(trace) if item.site.index == site.index), None)
+    if layer is not None:
+        return _off(layer, "exploding") > _WRONG_STEP
+    return site.weight is not None and site.weight.sigma_w2 > math.exp(_WRONG_STEP)
+
+
 def first_wrong_layer(trace: Trace, direction: str) -> Site | None:
     """Return the first layer that is off a matched one by 1.5 times in this direction, or the worst.
 
-    All-zero weights come first in any case.
+    What explodes is looked for behind the last normalisation, which forgets all scales before it. A
+    layer of zeros comes first where the signal vanishes.
     """
+    path = signal_path(trace)
     layers = path_layers(trace)
-    steps = {layer.site.index: _off(layer, direction) for layer in layers}
+    if direction == "exploding":
+        layers = [layer for run in runs(trace) if run.last for layer in run.layers]
     zero = [s for s in trace.sites if s.kind in LINEAR and s.weight and s.weight.second_moment == 0]
     if direction == "vanishing" and zero:
         return zero[0]
     for layer in layers:
-        if steps[layer.site.index] > _WRONG_STEP:
+        if _off(layer, direction) > _WRONG_STEP:
             return layer.site
-    if direction == "exploding":
-        heads = [s for s in trace.sites if s.kind in LINEAR and s.weight is not None]
-        if heads and heads[-1].weight is not None and heads[-1].weight.sigma_w2 > 1.5:
-            return heads[-1]
+    head = next((s for s in reversed(path) if s.kind in LINEAR and s.weight is not None), None)
+    if direction == "exploding" and head is not None and _is_too_large(trace, head):
+        return head
     if not layers:
-        return next((s for s in trace.sites if s.kind in LINEAR), None)
-    return max(layers, key=lambda layer: steps[layer.site.index]).site
+        return head or next((s for s in trace.sites if s.kind in LINEAR), None)
+    return max(layers, key=lambda layer: _off(layer, direction)).site
 
 
 def _weight_logs(layer: Layer) -> tuple[float, float]:
@@ -245,17 +283,18 @@ def _says_inputs(measure: Measure, trace: Trace, shown: str, high: float | None)
 
 
 def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -> str:
-    factor = _per_layer(trace)
-    depth = len(path_layers(trace))
+    factor, layers = _per_layer(trace)
     if measure.claim == "ignored-input":
         return "no weight can make the output depend on the input"
     if measure.claim == "vanishing":
         steps = 2.0 ** (-(measure.value or 0.0) / 2)
         falls = (
-            f"the signal falls {1 / factor:.3g}x per layer over {depth} layers; " if factor < 0.9 else ""
+            f"the signal falls {1 / factor:.3g}x per layer over {layers} layers; "
+            if factor < 0.9
+            else ""
         )
         return f"{falls}gradient descent separates inputs {steps:.2g} times too slowly (limit 256)"
-    if measure.claim == "exploding":
+    if measure.claim.startswith("exploding"):
         grows = f"the signal grows {factor:.3g}x per layer; " if factor > 1.1 else ""
         return f"{grows}the logits' variance is {shown}, at most 46"
     if measure.claim == "growth":
@@ -268,12 +307,13 @@ def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -
     )
 
 
-def _per_layer(trace: Trace) -> float:
-    """Return the geometric mean of a layer's length over a matched layer's, along the path."""
-    layers = [layer for layer in path_layers(trace) if layer.site.value.second_moment > 0]
-    logs = [_weight_logs(layer) for layer in layers]  # a layer that puts out zero has no rate
-    if not logs:
-        return 1.0
-    below = math.fsum(low for _, low in logs) / len(logs)
-    above = math.fsum(high for high, _ in logs) / len(logs)
-    return math.exp(above) if above > 0 else math.exp(min(below, 0.0))
+def _per_layer(trace: Trace) -> tuple[float, int]:
+    """Return by how much a layer of the path changes what tells inputs apart, and over how many.
+
+    The geometric mean from the first pre-activation to the last one before the head.
+    """
+    signals = [layer.site.value.batch_variance for layer in path_layers(trace)]
+    signals = [signal for signal in signals if signal > 0]  # a layer that puts out zero has no rate
+    if len(signals) < 2:
+        return 1.0, len(signals)
+    return (signals[-1] / signals[0]) ** (1 / (len(signals) - 1)), len(signals)

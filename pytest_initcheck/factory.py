@@ -161,7 +161,7 @@ def _called(factory: Callable[..., Any], name: str | None, seed: int, example: M
     filled = {} if name is None else {name: _generator(name, seed)}
     try:
         return factory(**example, **filled)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         who = getattr(factory, "__name__", type(factory).__name__)
         raise ModelError(

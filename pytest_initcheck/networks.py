@@ -16,7 +16,7 @@ import numpy as np
 
 from pytest_initcheck import theory
 from pytest_initcheck.activations import Array, activation
-from pytest_initcheck.errors import ConfigError, did_you_mean
+from pytest_initcheck.errors import ConfigError, ModelError, did_you_mean
 from pytest_initcheck.initializers import lecun_normal
 from pytest_initcheck.schemes import TRUNCATED_STD, Layer, Scheme, dense
 
@@ -180,8 +180,16 @@ def build_torch(spec: NetworkSpec) -> Any:
     """Return an ``nn.Sequential`` of a fresh draw from torch's global generator.
 
     The weights come from torch, not from numpy, so that seeding torch is enough to repeat them.
+
+    Raises ModelError where torch is not installed.
     """
-    from torch import nn
+    try:
+        from torch import nn
+    except ModuleNotFoundError:
+        raise ModelError(
+            "torch is not installed; run: python -m pip install 'pytest-initcheck[torch]', or draw "
+            "networks(framework='numpy')"
+        ) from None
 
     modules: list[Any] = []
     for index, (layer, scheme) in enumerate(zip(spec.layers, spec.schemes, strict=True)):

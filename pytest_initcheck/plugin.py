@@ -158,8 +158,11 @@ def _read_options(config: pytest.Config) -> RunOptions:
 def _ini(config: pytest.Config, name: str) -> Any:
     try:
         return config.getini(name)
-    except (TypeError, ValueError) as error:  # before pytest 9 a text that is no number
-        raise ConfigError(f"ini {name}: {error}") from None
+    except (TypeError, ValueError, pytest.UsageError) as error:  # a text that is no number
+        example = "64" if name == "initcheck_batch" else "0.1"
+        raise ConfigError(
+            f"ini {name} wants a number, for example {name} = {example}: {error}"
+        ) from None
 
 
 def _root_seed(config: pytest.Config) -> int:

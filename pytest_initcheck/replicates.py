@@ -22,6 +22,7 @@ from pytest_initcheck.evidence import Claims, Key
 from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
 from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
 from pytest_initcheck.invariants import Measure
+from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.runs import nonlinear
 from pytest_initcheck.trace import Fingerprint, Trace
 
@@ -156,7 +157,10 @@ class _Run:
         except (ConfigError, ModelError):
             raise
         except Exception as error:
-            raise ModelError(f"the inputs raised {type(error).__name__}: {error}") from error
+            raise ModelError(
+                f"the inputs raised {type(error).__name__}: {error}",
+                traceback_text=user_traceback(error),
+            ) from error
 
     def _source(self, model: Any) -> Source:
         if self.source is None:
@@ -203,10 +207,11 @@ class _Run:
 
     def _check_first(self, trace: Trace) -> None:
         if not any(map(nonlinear, trace.sites)) and self.subject.only is None:
+            show = "show it with ic.numpy.tap, or " if trace.framework == "numpy" else ""
             raise ModelError(
                 "no activation was seen in the forward pass, so saturation, dead units and variance "
-                "have nothing to say; show it (numpy: ic.numpy.tap), or for a linear model ask for "
-                "only=['finite', 'inputs']"
+                f"have nothing to say; {show}for a linear model ask for only=['finite', 'inputs'] in "
+                "ic.model, the marker or the call"
             )
 
     # -- claims ----------------------------------------------------------------------------------

@@ -92,8 +92,13 @@ def signal_path(trace: Trace) -> tuple[Site, ...]:
     return tuple(reversed(path))
 
 
+def is_bounded(site: Site) -> bool:
+    """Tell whether the site's values have fixed bounds: those of a bounded activation, or shares."""
+    return site.activation in _BOUNDED or site.kind == "softmax"
+
+
 def _is_gate(site: Site) -> bool:
-    return site.activation in _BOUNDED or site.kind in ("scale", "softmax")
+    return is_bounded(site) or site.kind == "scale"
 
 
 def runs(trace: Trace) -> tuple[Run, ...]:
@@ -125,7 +130,7 @@ def runs(trace: Trace) -> tuple[Run, ...]:
                 layers[-1] = Layer(
                     layers[-1].site, layers[-1].read, layers[-1].reads_through, site.activation
                 )
-        elif site.kind not in ("input", *LINEAR):
+        elif site.kind not in ("input", "cast", *LINEAR):
             plain = False
     if origin is not None:
         found.append(Run(origin, tuple(layers), plain, last=True))
@@ -158,7 +163,7 @@ def last_stretch(trace: Trace) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
         if index in inside or index in origins:
             continue
         site = trace.sites[index]
-        if site.kind in ("norm", "input", "embedding") or _is_gate(site):
+        if site.kind in ("norm", "input", "cast", "embedding") or _is_gate(site):
             # an embedding's ids are no signal, whatever they were computed from
             origins.add(index)
             continue
@@ -168,6 +173,22 @@ def last_stretch(trace: Trace) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
         tuple(trace.sites[i] for i in sorted(inside)),
         tuple(trace.sites[i] for i in sorted(origins)),
     )
+
+
+def residual_additions(trace: Trace) -> list[tuple[Site, float]]:
+    """Return the additions of two signals since the last normalisation, and how much each grows.
+
+    The factor compares with the larger operand, in second moments: x + f(x) with a branch that keeps
+    the length doubles it.
+    """
+    inside, _ = last_stretch(trace)
+    found = []
+    for site in inside:
+        if site.kind == "add" and len(site.reads) > 1:
+            largest = max(trace.sites[index].value.second_moment for index in site.reads)
+            if largest > 0 and site.value.second_moment > 0:
+                found.append((site, site.value.second_moment / largest))
+    return found
 
 
 def hidden_bounded(trace: Trace) -> tuple[Site, ...]:

@@ -23,6 +23,11 @@ def split(spec: str) -> tuple[str, str]:
     ('pkg/models.py', 'Classifier')
     """
     place, _, name = spec.rpartition(":")
+    if place in _LIBRARIES:
+        raise ConfigError(
+            f"cannot read model {spec!r}: libraries' models have no spec of their own yet; write a "
+            "function that builds it and pass path.py:function"
+        )
     if not place or not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"cannot read model {spec!r}; wanted pkg.mod:name or path.py:name")
     if not _is_file(place) and not all(part.isidentifier() for part in place.split(".")):
@@ -30,6 +35,9 @@ def split(spec: str) -> tuple[str, str]:
             f"cannot read model {spec!r}: {place!r} is neither a module nor a file that ends in .py"
         )
     return place, name
+
+
+_LIBRARIES = ("hf", "hf-tiny", "timm", "torchvision")
 
 
 def _is_file(place: str) -> bool:

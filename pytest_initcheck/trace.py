@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+CALL_ELEMENTS = 2**14
+"""One observed call costs about as much as reducing so many elements (an unrolled network has many)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -120,7 +123,10 @@ class Glimpse:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A parameter tensor reduced to what tells two draws apart."""
+    """A parameter tensor reduced to what tells two draws apart.
+
+    ``constant``: it holds at most two values, as zeros, ones and an identity do: nothing was drawn.
+    """
 
     name: str
     digest: str
@@ -150,5 +156,6 @@ class Trace:
 
     @property
     def elements(self) -> int:
-        """How many numbers one replicate handles: parameters and site values."""
-        return sum(p.count for p in self.parameters) + sum(s.value.count for s in self.sites)
+        """How much one replicate handles: parameters and site values, and each call as so many more."""
+        numbers = sum(p.count for p in self.parameters) + sum(s.value.count for s in self.sites)
+        return numbers + CALL_ELEMENTS * len(self.sites)

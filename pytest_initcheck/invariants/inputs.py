@@ -1,7 +1,8 @@
 """inputs: the inputs are scaled as an initialisation assumes (principles.md R7).
 
 The bound of 46 is where a matched readout of the raw input would itself be saturated: half of the
-sigmoids that read logits of variance 46 are past p = .01.  PYTEST_DONT_REWRITE
+sigmoids that read logits of variance 46 are past p = .01.  What is judged is what the first weight
+layers read: a model may scale its inputs itself.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -10,40 +11,70 @@ import math
 
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import Measure
-from pytest_initcheck.trace import InputColumns, Trace
+from pytest_initcheck.runs import LINEAR, readers
+from pytest_initcheck.trace import InputColumns, Site, Trace
 
 NAME = "inputs"
 _TOLERANCE = 0.25
+_ENDS = (*LINEAR, "norm", "scale", "matmul", "recurrent", "attention")
 
 
 def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     """Return the claims on scale and columns, and on mean and std where those are asked for."""
     found: list[Measure] = []
-    inputs = [site.index for site in trace.sites if site.kind == "input"]
-    for index, column in enumerate(trace.inputs):
-        site = inputs[index] if index < len(inputs) else -1
-        if not column.exempt:
-            found.extend(_claims(column, site, limits))
+    sites = [site for site in trace.sites if site.kind == "input"]
+    for column, site in zip(trace.inputs, sites, strict=False):
+        found.extend(_claims(column, site, first_reads(trace, site), limits))
     return tuple(found)
 
 
-def _claims(column: InputColumns, site: int, limits: Limits) -> list[Measure]:
+def first_reads(trace: Trace, start: Site) -> tuple[Site, ...]:
+    """Return what the first weight layers read of this input: itself, or what the model made of it.
+
+    The walk ends where other signals come in, where values are summed up, and at a normalisation,
+    behind which the input's scale is forgotten. Ids that an embedding looks up are no values.
+    """
+    read = readers(trace)
+    found: list[Site] = []
+    waiting, seen = [start], {start.index}
+    while waiting:
+        site = waiting.pop()
+        followers = [trace.sites[index] for index in read[site.index]]
+        if any(follower.kind in LINEAR and follower.op != "embedding" for follower in followers):
+            found.append(site)
+        for follower in followers:
+            alone = len(follower.reads) == 1 or follower.kind == "cat"
+            ends = follower.kind in _ENDS or follower.op == "sum"
+            if alone and not ends and follower.index not in seen:
+                seen.add(follower.index)
+                waiting.append(follower)
+    return tuple(found)
+
+
+def _claims(column: InputColumns, site: Site, reads: tuple[Site, ...], limits: Limits) -> list[Measure]:
     most, ratio = limits["input_second_moment"] or math.inf, limits["input_columns"] or math.inf
-    found = [
-        Measure(
-            f"{column.name}/scale",
-            site,
-            column.value.second_moment,
-            high=most,
-            limit=(0.0, most),
-            fact=True,
+    found: list[Measure] = []
+    # ids and one-hot rows have no scale of their own; what the model casts them to has
+    judged = [each for each in reads if each.index != site.index or not column.exempt]
+    if judged:
+        largest = max(judged, key=lambda each: each.value.second_moment)
+        found.append(
+            Measure(
+                f"{column.name}/scale",
+                largest.index,
+                largest.value.second_moment,
+                high=most,
+                limit=(0.0, most),
+                fact=True,
+            )
         )
-    ]
-    if math.isfinite(column.smallest_column):
+    if column.exempt:
+        return found
+    if math.isfinite(column.smallest_column) and any(each.index == site.index for each in reads):
         found.append(
             Measure(
                 f"{column.name}/columns",
-                site,
+                site.index,
                 column.largest_column / column.smallest_column,
                 high=ratio,
                 limit=(0.0, ratio),
@@ -58,10 +89,10 @@ def _claims(column: InputColumns, site: int, limits: Limits) -> list[Measure]:
     if mean_wanted is not None:
         reach = _TOLERANCE * (std_wanted or std or 1.0)
         bounds = (mean_wanted - reach, mean_wanted + reach)
-        found.append(_between(f"{column.name}/mean", site, value.mean, bounds))
+        found.append(_between(f"{column.name}/mean", site.index, value.mean, bounds))
     if std_wanted is not None:
         bounds = (std_wanted / (1 + _TOLERANCE), std_wanted * (1 + _TOLERANCE))
-        found.append(_between(f"{column.name}/std", site, std, bounds))
+        found.append(_between(f"{column.name}/std", site.index, std, bounds))
     return found
 
 

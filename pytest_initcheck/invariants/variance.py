@@ -4,8 +4,8 @@ Unasked it judges harm, by principles that hold for any architecture (principles
 
 * vanishing (R8): gradient descent can move the difference between inputs 2^8 times more slowly than
   all outputs together, rho = D / max(M, 1) < 2^-16;
-* exploding (R5): the logits' variance over inputs is past 46, where half of the sigmoids that read
-  them are saturated; growth (R6): the signal grows 100 times since the last normalisation.
+* exploding (R5): the logits' variance is past 46, where half of the sigmoids that read them are
+  saturated; growth (R6): the signal grows 100 times since the last normalisation.
 
 Asked for, it is the textbook property: every run of layers between normalisations follows the length
 map of a matched init within the limit (principles.md 1.1).
@@ -24,6 +24,7 @@ from pytest_initcheck.runs import (
     Layer,
     Run,
     exempt_inputs,
+    is_bounded,
     last_stretch,
     readers,
     run_spread,
@@ -131,15 +132,36 @@ def _exploding(trace: Trace, seeds: int) -> tuple[Measure, ...]:
 
 
 def _logits(trace: Trace, index: int, claim: str, spread: float) -> Measure:
-    """Judge the variance over inputs: what all inputs share is a prior, an offset, a unit."""
+    site = trace.sites[index]
     return Measure(
         claim,
         index,
-        _log2(trace.sites[index].value.batch_variance),
+        None if in_fixed_units(trace, site) else _log2(logit_variance(site)),
         high=math.log2(LOGIT_VARIANCE) + spread,
         limit=(0.0, LOGIT_VARIANCE),
         direction="exploding",
     )
+
+
+def logit_variance(site: Site) -> float:
+    """Return the variance of an output, without what was put there on purpose.
+
+    Of a weight layer it is the variance over units and inputs less that of the bias, which is a class
+    prior; of any other operation that over inputs: what all inputs share is an offset, a unit.
+    """
+    value = site.value
+    if site.kind not in _WEIGHTED or not math.isfinite(value.second_moment):
+        return value.batch_variance
+    prior = 0.0 if site.bias is None else site.bias.second_moment - site.bias.mean**2
+    return max(value.batch_variance, value.second_moment - value.mean**2 - prior)
+
+
+def in_fixed_units(trace: Trace, site: Site) -> bool:
+    """Tell whether an output is a bounded activation in a unit of its own, as in 80 * sigmoid(z)."""
+    current = site
+    while current.kind in ("mul", "add", "slice") and len(current.reads) == 1:
+        current = trace.sites[current.reads[0]]
+    return current is not site and is_bounded(current)
 
 
 def _growth(trace: Trace, spread: float) -> Measure | None:
@@ -161,6 +183,7 @@ def _growth(trace: Trace, spread: float) -> Measure | None:
         site
         for site in inside
         if site.kind not in ("scale", "matmul")
+        and not in_fixed_units(trace, site)
         and (not read[site.index] or any(trace.sites[r].kind in _TAKES_UP for r in read[site.index]))
     ]
     if not grown:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution
-from pytest_initcheck.trace import Fingerprint, Glimpse, Trace
+from pytest_initcheck.trace import Fingerprint, Glimpse, Parameter, Trace
 
 
 class Probe(Protocol):
@@ -50,8 +50,8 @@ class Probe(Protocol):
         Raises ModelError for a model that fails on them.
         """
 
-    def spell(self, parameter: str, std: float, activation: str) -> str:
-        """Return the code that draws this parameter with this std, for the activation behind it."""
+    def spell(self, parameters: Sequence[Parameter], std: float, activation: str) -> str:
+        """Return the code that draws these parameters with this std, for the activation behind them."""
 
     def glimpse(self, model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
         """Run forward only, and look for rare events."""
@@ -96,6 +96,12 @@ def probe_for(model: Any) -> Probe:
     kind = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
     if model is None:
         raise ModelError("the factory returned None; return the model")
+    if isinstance(model, (list, tuple)):
+        held = f"its first item is of type {type(model[0]).__qualname__}" if model else "it is empty"
+        raise ModelError(
+            f"this {kind} is no list of layers: {held}; a layer is (W, b, activation) with W a NumPy "
+            "array [in, out], b an array or None, activation a name or None"
+        )
     raise ModelError(
         f"no probe for a model of type {kind}; return a torch.nn.Module, a list of layers "
         "(W, b, activation), or a forward function that calls ic.numpy.tap"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +21,15 @@ from pytest_initcheck.numpy import known_activation, observed_by
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backward, directional
 from pytest_initcheck.probes.numpy_sites import Sites, columns, parameter
 from pytest_initcheck.probes.tracebacks import user_traceback
-from pytest_initcheck.trace import Fingerprint, Glimpse, GradientEvidence, Trace
+from pytest_initcheck.trace import Fingerprint, Glimpse, GradientEvidence, Parameter, Trace
 
 FRAMEWORK = "numpy"
 _FEWEST_SAMPLES = 8
 Array = NDArray[Any]
+_NUMBERS = "fciub"
 _SAMPLED = 4096
+_FEW_SAMPLED = 64
+_MANY = 16
 """Entries of an array that go into its fingerprint, besides its sum."""
 
 
@@ -66,6 +69,13 @@ def _layers(model: Any) -> list[NumpyLayer]:
     layers = []
     for index, item in enumerate(model):
         weight, bias, which = (*item, None, None)[:3]
+        if isinstance(bias, str):
+            raise ModelError(f"layer {index}: b is the text {bias!r}; write (W, None, {bias!r})")
+        for name, array in (("W", weight), ("b", bias)):
+            if array is not None and np.asarray(array).dtype.kind not in _NUMBERS:
+                raise ModelError(
+                    f"layer {index}: {name} holds no numbers, but {np.asarray(array).dtype}"
+                )
         if weight.ndim != 2:
             raise ModelError(f"layer {index}: W must be [in, out], got shape {weight.shape}")
         if bias is not None and np.shape(bias) not in ((weight.shape[1],), (1, weight.shape[1]), ()):
@@ -128,9 +138,16 @@ def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
         flat = np.ravel(array)
         digest = hashlib.blake2b(flat[:: max(1, flat.size // _SAMPLED)].tobytes(), digest_size=16)
         digest.update(np.complex128(flat.sum()).tobytes())
-        constant = flat.size == 0 or (bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all()))
-        found.append(Fingerprint(name, digest.hexdigest(), constant))
+        found.append(Fingerprint(name, digest.hexdigest(), _draws_nothing(flat)))
     return tuple(found)
+
+
+def _draws_nothing(flat: Array) -> bool:
+    """Tell whether the entries have at most two values, as constants and identities do."""
+    values = 2 if flat.size >= _MANY else 1  # two numbers are two values whatever drew them
+    if flat.size == 0 or len(np.unique(flat[:_FEW_SAMPLED])) > values:
+        return flat.size == 0
+    return bool(((flat == flat.min()) | (flat == flat.max())).all())
 
 
 def infer_inputs(model: Any) -> Distribution | Call:
@@ -147,6 +164,8 @@ def _input(model: Any, call: Call) -> Array:
     if len(values) != 1 or call.kwargs:
         raise ModelError("a layer list takes one input array; got a call with several")
     x = np.asarray(values[0])
+    if x.dtype.kind not in _NUMBERS:
+        raise ModelError(f"the inputs hold no numbers, but {x.dtype}; pass arrays of numbers")
     if x.ndim < 2:
         raise ModelError(f"inputs must have a batch axis, got shape {x.shape}")
     first = _layers(model)[0].weight
@@ -217,7 +236,7 @@ def _call(model: Any, call: Call, sites: Sites) -> Array:
     return output
 
 
-def spell(parameter: str, std: float, activation: str) -> str:
+def spell(parameters: Sequence[Parameter], std: float, activation: str) -> str:
     return f"W = rng.normal(0, {std:.3g}, W.shape)"
 
 
@@ -242,6 +261,8 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
     sites = Sites()
     output, reads, layers = _run(model, call, sites)
     inputs = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, np.ndarray)]
+    if layers:
+        inputs = reads[:1]  # as the first layer reads it: whole numbers are a signal there
     batch = len(inputs[0]) if inputs else len(output)
     last = len(sites.sites) - 1
     unobserved: list[tuple[str, str]] = []

@@ -23,7 +23,8 @@ _MASKED_OUT = -1e4
 def prepared(module: nn.Module, call: Call) -> Call:
     """Return the call with copies on the model's device, floats in its dtype.
 
-    Copies, since a model may write to its input, and the next replicate reads it again.
+    Copies, since a model may write to its input, and the next replicate reads it again. A float64
+    tensor of the user's stays what it is: the model would refuse it in training too.
     """
     like = next((p for p in module.parameters() if p.is_floating_point()), None)
     args = tuple(_on_model(a, like) for a in call.args)
@@ -31,12 +32,14 @@ def prepared(module: nn.Module, call: Call) -> Call:
 
 
 def _on_model(value: Any, like: Tensor | None) -> Any:
+    theirs = isinstance(value, Tensor)
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, Tensor):
         copy = value.detach().clone()
         if like is not None:
             floats = value.is_floating_point() and like.is_floating_point()
+            floats = floats and not (theirs and value.dtype == torch.float64)
             copy = copy.to(like.device, like.dtype) if floats else copy.to(like.device)
         return copy.requires_grad_(value.requires_grad)
     if isinstance(value, dict):

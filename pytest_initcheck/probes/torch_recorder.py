@@ -169,6 +169,9 @@ class Recorder(TorchDispatchMode):
             for tensor in outputs:
                 self._remember(tensor, _Origin(reads[0], positive_mask=mask), in_place=in_place)
             return
+        if op == "_to_copy" and self._casts_input(args[0], reads):
+            self._append(f"{self.sites[reads[0]].name}.float", "cast", "cast", reads, first, -1)
+            return
         if op in ops.ALIASES or op == "copy":
             self._alias(op, args, source or _Origin(reads[0]), first, in_place)
             return
@@ -186,6 +189,11 @@ class Recorder(TorchDispatchMode):
             self._merge_bias(args, reads[0], first, in_place)
         else:
             self._elementwise(op, args, kwargs, reads, outputs, in_place, saturated, source)
+
+    def _casts_input(self, tensor: Tensor, reads: tuple[int, ...]) -> bool:
+        """Tell whether whole numbers of an input become a signal here: pixels, say, or counts."""
+        whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+        return whole and self.sites[reads[0]].kind == "input"
 
     def _alias(self, op: str, args: Any, source: _Origin, out: Tensor, in_place: bool) -> None:
         axis = source.axis

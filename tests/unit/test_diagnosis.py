@@ -97,7 +97,10 @@ def test_saturated_units_name_the_layer_that_feeds_them_and_how_many_more():
     assert found.limit == (0.0, 0.25)
     assert "of its activations start saturated, at most 25 %; 7 later layers too" in found.message
     assert "tanh needs 0.125 to 0.208 (gain 1 to 1.667)" in found.cause
-    assert "rng.normal(0, 0.208, W.shape)" in found.fix
+    assert (
+        "draw 0.W and 7 more with std 0.125 = 1 / sqrt(64): W = rng.normal(0, 0.125, W.shape)"
+        in found.fix
+    )
 
 
 def test_an_input_that_is_too_large_is_the_cause_of_saturation():
@@ -116,7 +119,7 @@ def test_a_bias_that_outweighs_the_weights_is_the_cause():
 
     found = finding(net(offset), "dead-relu")
     assert found.site == "2"
-    assert "bias (-5 on average) outweighs" in found.cause
+    assert "bias (-5 on average, root mean square 5) outweighs" in found.cause
     assert "set 2.b to 0" in found.fix
     assert "a matched init shows" in found.message
 
@@ -182,3 +185,84 @@ def test_what_is_seen_by_tap_alone_still_has_a_cause():
     assert found.site == "fc0"
     assert found.cause
     assert found.fix
+
+
+def test_the_fix_of_every_layer_that_is_wrong_alike_is_in_one_line():
+    found = finding(net(sigma_w2=0.02, depth=12), "variance")
+    assert "; 11 more layers like it" in found.cause
+    assert found.fix.startswith("draw 0.W and 11 more with std 0.177 = 1.414 / sqrt(64): ")
+
+
+def test_a_bias_is_the_cause_before_weights_that_are_also_small():
+    def spoiled(model):
+        model[0][1][:] = -50.0
+        model[0][0][:] *= 0.3
+
+    found = finding(net(spoiled, depth=1), "dead-relu")
+    assert "bias (-50 on average" in found.cause
+    assert "set 0.b to 0" in found.fix
+
+
+def test_weights_with_a_mean_are_named_as_such():
+    def positive(model):
+        for w, _, _ in model:
+            w[:] = np.abs(w)
+
+    found = finding(net(positive), "variance")
+    assert "its weights have mean 0.14" in found.cause
+    assert "every unit sees the same sum" in found.cause
+
+
+def test_a_column_that_stands_out_is_scaled_by_itself():
+    def inputs(rng):
+        x = rng.standard_normal((64, WIDTH))
+        x[:, 3] *= 5000
+        return x
+
+    report = ic.check(net(), inputs=inputs, id="net")
+    found = next(item for item in report.failures if item.invariant == "inputs")
+    assert "column 3 has root mean square " in found.cause
+    assert "x = (x - x.mean(0)) / x.std(0)" in found.fix
+
+
+def test_inputs_that_are_zero_are_the_cause():
+    found = finding(net(), "dead-relu", np.zeros((64, WIDTH)))
+    assert found.cause == "its input is zero everywhere"
+
+
+def test_what_an_operation_makes_of_finite_parameters():
+    def factory(rng):
+        w = rng.normal(0, 0.1, (WIDTH, WIDTH))
+
+        def forward(x):
+            z = ic.numpy.tap("fc", x @ w, activation="relu", weight=w)
+            return ic.numpy.tap("log", np.log(np.maximum(z, 0)))
+
+        return forward
+
+    found = finding(factory, "finite")
+    assert "never initialised" not in found.cause
+    assert "the parameters are finite" in found.cause
+
+
+def test_too_narrow_is_said_only_where_width_explains_it():
+    def factory(rng):
+        draw = lambda n, m: rng.normal(0, math.sqrt(2 / n), (n, m))  # noqa: E731
+        return [(draw(WIDTH, 2), None, "relu"), (draw(2, 8), None, "relu"), (draw(8, 1), None, "relu")]
+
+    report = ic.check(factory, inputs=INPUTS, id="narrow", only="dead-relu", dead_relu=0.01)
+    assert all("too narrow" not in item.cause for item in report.findings)
+    found = finding(net(head=4000.0), "variance")
+    assert "too narrow" not in found.cause
+    assert found.site == "8"
+
+
+def test_the_rate_per_layer_is_that_of_the_table():
+    # tanh is bounded: its signal does not grow from layer to layer, however large its weights
+    found = finding(net(act="tanh", sigma_w2=400.0, head=400.0), "variance")
+    assert "per layer" not in found.message
+    report = ic.check(net(uniform_default, depth=20), inputs=INPUTS, id="net", only="variance")
+    rows = [row.batch_variance for row in report.sites if row.op == "linear"][:-1]
+    fall = (rows[0] / rows[-1]) ** (1 / (len(rows) - 1))
+    said = float(report.failures[0].message.split("falls ")[1].split("x")[0])
+    assert said == pytest.approx(fall, rel=0.5)

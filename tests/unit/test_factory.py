@@ -182,13 +182,20 @@ def test_an_exception_without_a_message_and_a_note():
     assert "try width=4" in caught.value.traceback_text
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_is_nobodys_error(kind):
+def test_an_interrupt_is_nobodys_error():
     def interrupted():
-        raise kind
+        raise KeyboardInterrupt
 
-    with pytest.raises(kind):
+    with pytest.raises(KeyboardInterrupt):
         build(interrupted, SEQUENCE, {})
+
+
+def test_a_factory_that_exits_is_one_that_raises():
+    def leaving():
+        raise SystemExit(3)
+
+    with pytest.raises(ModelError, match="the factory leaving raised SystemExit: 3"):
+        build(leaving, SEQUENCE, {})
 
 
 def test_a_framework_that_is_not_installed_says_how(monkeypatch):
@@ -211,8 +218,8 @@ def test_a_framework_that_is_not_installed_says_how(monkeypatch):
         (None, "the factory returned None; return the model"),
         (5, "no probe for a model of type int"),
         ({}, "no probe for a model of type dict"),
-        ([], "no probe for a model of type list"),
-        ([np.ones((2, 2)), np.ones((2, 2))], "no probe for a model of type list"),
+        ([], r"this list is no list of layers: it is empty; a layer is \(W, b, activation\)"),
+        ([np.ones((2, 2)), np.ones((2, 2))], "no list of layers: its first item is of type ndarray"),
     ],
 )
 def test_what_no_probe_owns(model, message):

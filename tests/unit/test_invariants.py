@@ -114,6 +114,12 @@ def test_the_scale_of_the_inputs(spec, claims):
     assert violated(inputs, net(), x) == claims
 
 
+def test_whole_numbers_that_a_layer_reads_are_no_ids():
+    x = np.random.default_rng(0).integers(0, 256, (64, 32)).astype(np.uint8)
+    assert violated(inputs, net(), x) == {"input/scale"}
+    assert violated(inputs, net(), x % 2) == set()
+
+
 def test_columns_of_very_different_scale():
     x = X.copy()
     x[:, 7] *= 1e-4

@@ -225,7 +225,30 @@ def test_fingerprints_tell_draws_and_constants_apart():
     assert {p.digest for p in probe.fingerprints(one)}.isdisjoint(
         p.digest for p in probe.fingerprints(two)
     )
-    assert [p.constant for p in probe.fingerprints([(np.eye(2), np.zeros(2), None)])] == [False, True]
+    assert [p.constant for p in probe.fingerprints([(np.eye(8), np.zeros(8), None)])] == [True, True]
+    few = np.random.default_rng(0).normal(size=(2, 1))
+    assert not probe.fingerprints([(few, None, None)])[0].constant
+    assert not probe.fingerprints([(np.random.default_rng(0).normal(size=(8, 8)), None, None)])[
+        0
+    ].constant
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ((np.eye(8), "relu"), r"layer 0: b is the text 'relu'; write \(W, None, 'relu'\)"),
+        ((np.full((8, 8), None), None, "relu"), "layer 0: W holds no numbers, but object"),
+        ((np.eye(8), np.array(["x"] * 8), "relu"), "layer 0: b holds no numbers, but <U1"),
+    ],
+)
+def test_a_layer_that_is_none(layer, message):
+    with pytest.raises(ModelError, match=message):
+        probe.fingerprints([layer])
+
+
+def test_inputs_of_text():
+    with pytest.raises(ModelError, match="the inputs hold no numbers, but <U1"):
+        trace(stack((2, 2, None, False)), np.array([["a", "b"]] * 8))
 
 
 def test_columns_of_a_table():

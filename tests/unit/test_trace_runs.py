@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pytest_initcheck import runs
-from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site, Trace
+from pytest_initcheck.trace import CALL_ELEMENTS, InputColumns, Moments, Parameter, Site, Trace
 
 
 def moments(variance: float, mean: float = 0.0) -> Moments:
@@ -54,10 +54,10 @@ NORMED = trace(
 )
 
 
-def test_elements_count_parameters_and_values():
+def test_elements_count_parameters_values_and_calls():
     weight = Parameter("w", (2, 3), 6, 0.0, 1.0, False, 0)
     counted = Trace("numpy", 64, PLAIN.sites, (), (weight,), 5, 5, None)
-    assert counted.elements == 6 + 6 * 64
+    assert counted.elements == 6 + 6 * 64 + 6 * CALL_ELEMENTS
 
 
 def test_a_weight_in_the_scale_of_the_length_map():
