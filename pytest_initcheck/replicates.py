@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -93,16 +94,18 @@ class _Run:
         self.lengths: list[float] = []
         self.per_replicate = 1
         self.source: Source | None = None
+        self.workload = ExitStack()
 
     # -- drawing ---------------------------------------------------------------------------------
 
     def evidence(self) -> Evidence:
         built = not is_factory(self.subject.factory)
-        if built:
-            self._built()
-        else:
-            self._replicates()
-            self._rare_events()
+        with self.workload:
+            if built:
+                self._built()
+            else:
+                self._replicates()
+                self._rare_events()
         return Evidence(
             self.claims,
             self.traces[0],
@@ -130,9 +133,12 @@ class _Run:
     def _trace(self, model: Any, replicate: int) -> Trace:
         probe = probes.probe_for(model)
         self.drawn = max(self.drawn, replicate + 1)
+        call = self._call(model, replicate)
+        if not self.traces:
+            self.workload.enter_context(probe.workload(model, call))
         trace = probe.trace(
             model,
-            self._call(model, replicate),
+            call,
             mode=self.subject.mode,
             seed=self._forward_seed(replicate),
         )

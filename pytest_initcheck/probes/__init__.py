@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 from pytest_initcheck.errors import ModelError
@@ -37,6 +38,9 @@ class Probe(Protocol):
 
     def fingerprints(self, model: Any) -> tuple[Fingerprint, ...]:
         """Return one fingerprint per parameter tensor."""
+
+    def workload(self, model: Any, call: Call) -> AbstractContextManager[None]:
+        """Return a context in which initialisations of this model's size run well."""
 
     def infer_inputs(self, model: Any) -> Distribution | Call:
         """Return inputs for the model, from ``example_inputs()`` or its first layer.

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -130,6 +131,10 @@ def _held(value: Any) -> Mapping[Any, Any]:
     if inspect.isclass(value) or inspect.ismodule(value):
         return {}
     return getattr(value, "__dict__", {})
+
+
+def workload(model: Any, call: Call) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:

@@ -11,7 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_state import random_state as random_state
 from pytest_initcheck.probes.torch_state import restore_random_state as restore_random_state
-from pytest_initcheck.probes.torch_state import undisturbed
+from pytest_initcheck.probes.torch_state import threads_for, undisturbed
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import (
     Fingerprint,
@@ -74,6 +74,10 @@ def _eager(model: Any) -> nn.Module:
     if any(p.is_meta for p in model.parameters()):
         raise ModelError("the model is on the meta device and holds no numbers; build it on the CPU")
     return model  # type: ignore[no-any-return]  # _orig_mod is untyped
+
+
+def workload(model: Any, call: Call) -> AbstractContextManager[None]:
+    return threads_for(_eager(model), call)
 
 
 def _named_parameters(model: nn.Module) -> dict[str, Tensor]:

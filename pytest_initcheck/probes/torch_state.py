@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+
+from pytest_initcheck.inputs import Call
 
 _DROPOUTS = (nn.modules.dropout._DropoutNd,)
 
@@ -23,6 +26,28 @@ def restore_random_state(state: Any) -> None:
     torch.set_rng_state(cpu)
     if gpus is not None:
         torch.cuda.set_rng_state_all(gpus)
+
+
+_FEW_PARAMETERS = 2**22
+_FEW_INPUTS = 2**17
+"""Up to these sizes more threads save little, and cost tenfold where other processes have the cores."""
+
+
+@contextmanager
+def threads_for(module: nn.Module, call: Call) -> Iterator[None]:
+    """Run a small model on one thread; afterwards there are as many as before."""
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    values = (*call.args, *call.kwargs.values())
+    inputs = sum(math.prod(getattr(value, "shape", ())) for value in values)
+    before = torch.get_num_threads()
+    if before == 1 or parameters > _FEW_PARAMETERS or inputs > _FEW_INPUTS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
