@@ -101,7 +101,7 @@ def _why_layer(
             f"its pre-activations have standard deviation {math.sqrt(length):.3g}; {found}",
             "use a smaller gain or smaller inputs, or set a larger limit",
         )
-    chi = theory.chi_1(after, weight.sigma_w2, length) if math.isfinite(length) else 1.0
+    chi = theory.chi_1(after, weight.sigma_w2, q=length) if math.isfinite(length) else 1.0
     if direction == "vanishing" and chi < 0.5:
         passes = f"with this gain {after} passes {chi:.2g} of the squared gradient per layer"
         return Why(passes, f"{fix}; or use an activation that passes more, or normalisation")
