@@ -28,6 +28,8 @@ Phase = Literal["ordered", "critical", "chaotic"]
 
 _LENGTHS = np.geomspace(1e-8, 1e8, 129)
 _ROUNDING = 1e-11
+_NOISE = 1e-13
+_NEUTRAL = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def correlation_fixed_point(
     """Return c*, the correlation that any two inputs come to.
 
     1 where chi_1 <= 1; below it otherwise, since the map is a power series in c with coefficients
-    that are not negative, hence convex on [0, 1] (Daniely et al. 2016).
+    that are not negative, hence convex on [0, 1] (Daniely et al. 2016).  Where the map keeps every
+    correlation (a linear net; tanh in the limit of length 0) it is 1 as well.
 
     Raises ValueError as :func:`correlation_map` does.
 
@@ -95,10 +98,12 @@ def correlation_fixed_point(
         value = _next(act, c, sigma_w2, sigma_b2, length) - c
         return 0.0 if abs(value) < 1e-15 else value
 
-    if excess(0.0) == 0 and chi_c(act, 0.0, sigma_w2, sigma_b2, q=length) <= 1:
-        return 0.0
+    if excess(0.0) == 0:
+        slope = _next(act, 1e-3, sigma_w2, sigma_b2, length) / 1e-3
+        if slope < 1 - _NEUTRAL:
+            return 0.0
     for gap in 10.0 ** -np.arange(1.0, 8.0):
-        if excess(1 - gap) < -_ROUNDING * gap:
+        if excess(1 - gap) < -max(_ROUNDING * gap, _NOISE):
             return root_between(excess, 0.0, float(1 - gap))
     return 1.0
 
@@ -211,10 +216,12 @@ def critical_sigma_w2(phi: Phi, sigma_b2: float = 0.0) -> float:
             "length, and the biases add to it at each layer; set sigma_b2 to 0"
         )
     if sigma_b2 == 0 and moment(act, 0.0, 2) == 0:
-        limit = slope_moment(act, float(_LENGTHS[0]) ** 2)
-        if limit > 0:
+        limit = slope_moment(act, float(_LENGTHS[0]) ** 3)
+        if limit > _NEUTRAL:
             return 1 / limit
     lengths = np.array([q for q in _LENGTHS if slope_moment(act, float(q)) > 0])
+    if not len(lengths):
+        raise ValueError(f"{act.name} has no critical sigma_w2: it passes no gradient; choose another")
     biases = np.array([_critical(act, float(q))[1] - sigma_b2 for q in lengths])
     for low, high in sign_changes(lengths, biases):
         root = root_between(lambda q: _critical(act, q)[1] - sigma_b2, low, high)

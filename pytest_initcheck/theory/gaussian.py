@@ -24,6 +24,7 @@ _MOST_PANELS = 8192
 _REACH = 38.0
 """The normal density is zero in float64 beyond it."""
 _PAIR_REACH = 12.0
+_TINY = 1e-6
 _LEAST = 1e-280
 """A variance below it is 0: its reciprocal would overflow."""
 _DEVIATIONS = (1.5, 3.0, 5.0, 7.0, 9.0, 12.0, 20.0, _REACH)
@@ -142,7 +143,8 @@ def gaussian_pair_mean(
     noise = math.sqrt(q * (1 - c) * (1 + c))
     turns = [point + side * d * noise for point in kinks for d in _NEAR_A_KINK for side in (-1, 1)]
     outer = _edges(float(q), kinks, _PAIR_REACH)
-    here = [turn / c for turn in turns] + turns
+    # u1 comes as far as kink / c only where c is not tiny
+    here = turns + [turn / c for turn in turns if abs(c) > _TINY]
     edges = np.unique(np.concatenate([outer, [cut for cut in here if abs(cut) < outer[-1]]]))
     fixed = np.unique(_around((0.0, *kinks), _PAIR_REACH * math.sqrt(q)))
     scale = 1 / math.sqrt(2 * math.pi * q)

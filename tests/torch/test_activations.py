@@ -105,10 +105,10 @@ def test_a_random_function_of_torch_is_refused():
 
 
 def test_what_neither_numpy_nor_torch_can_call_is_refused_by_its_first_error():
-    with pytest.raises(ConfigError, match="raises TypeError on an array: must be real number|only"):
+    with pytest.raises(ConfigError, match=r"raises TypeError on an array: (must|only)"):
         activation(math.floor)
 
 
 def test_a_gate_of_torch_changes_the_shape():
-    with pytest.raises(ConfigError, match="turns shape|raises"):
+    with pytest.raises(ConfigError, match=r"turns shape \(1999,\)|raises"):
         activation(nn.GLU())
