@@ -245,7 +245,7 @@ def lengths() -> Iterator[Anchor]:
     default = lambda: 1024 * theory.length_fixed_point("relu", 1 / 3, 1 / 3072).q
     yield Anchor("2.9-default", "torch.nn.Linear", where, 0.4, 1e-9, default)
     gain = partial(theory.second_moment, "tanh", (5 / 3) ** 2)
-    yield Anchor("2.3-tanh", "torch calculate_gain", "E tanh(5z/3)^2", 0.5767, 5e-5, gain)
+    yield Anchor("2.3-tanh", "torch calculate_gain", "E tanh(5z/3)^2", 0.5767, 6e-5, gain)
     value = lambda: theory.length_fixed_point("tanh", (5 / 3) ** 2).q
     yield Anchor("2.3-tanh-q", "torch calculate_gain", "tanh, gain 5/3: q*", 1.1785, 5e-5, value)
     chi = partial(theory.chi_1, "tanh", (5 / 3) ** 2)
@@ -435,7 +435,7 @@ def saturation() -> Iterator[Anchor]:
         where = f"gain 5/3, inputs {inputs}: P(abs(tanh) > .97)"
         yield Anchor(f"57-{inputs}-gain", "tanh saturation", where, share, 6e-5, value)
     where = "Xavier, inputs U[0,5], 500 units, drawn"
-    yield Anchor("57-net", "tanh saturation", where, 0.4686, 0.03, simulate.saturated_share, True)
+    yield Anchor("57-net", "tanh saturation", where, 0.4686, 0.015, simulate.saturated_share, True)
     slope = lambda: float(activation("tanh").derivative(np.array(9.4999)))
     yield Anchor("58", "SageMaker Debugger", "tanh' at its bound of 9.4999", 2.2e-8, 5e-10, slope)
 

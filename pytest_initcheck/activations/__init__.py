@@ -127,6 +127,10 @@ def activation(which: str | Activation | Callable[..., Any]) -> Activation:
         raise ConfigError(
             f"an activation is a name or a callable, got {which!r}; for example 'relu' or numpy.tanh"
         )
+    if isinstance(which, type):
+        raise ConfigError(
+            f"{which.__name__} is a class, an activation is what it makes; write {which.__name__}()"
+        )
     return recognised(which, _candidate(which)) or from_callable(which)
 
 

@@ -17,7 +17,9 @@ from pytest_initcheck.activations.form import Activation, Array, Family
 from pytest_initcheck.activations.interpolation import REACH, find_kinks, interpolated_derivative
 from pytest_initcheck.errors import ConfigError
 
-_AGREE = 1e-12
+_ROUNDING = float(np.finfo(np.float64).eps)
+_ROUNDINGS = 4096
+"""A row of the table is agreed with to this many roundings of what the callable returns."""
 _FLAT = 0.05
 """A unit counts as saturated where its slope is below this share of the largest (principles.md 1.6)."""
 _SETTLED = 0.75 * REACH
@@ -48,7 +50,12 @@ def from_callable(
     [1.0]
     """
     label = name or str(getattr(phi, "__name__", type(phi).__name__))
-    values, slopes = _over_arrays(phi, label)
+    values, slopes, rounding = _over_arrays(phi, label)
+    if rounding > _ROUNDING:
+        raise ConfigError(
+            f"activation {label} returns less than float64, too little to find its kinks and slopes in; "
+            "give a function that keeps float64 (under jax: jax.config.update('jax_enable_x64', True))"
+        )
     found = find_kinks(values) if kinks is None else tuple(sorted(map(float, kinks)))
     given = derivative or slopes or interpolated_derivative(values, found)
     family, inactive_below, saturated_beyond = _shape_of(values, given, found)
@@ -73,10 +80,10 @@ def recognised(phi: Callable[..., Any], row: Activation | None) -> Activation | 
     """
     if row is None:
         return None
-    values, _ = _over_arrays(phi, row.name)
+    values, _, rounding = _over_arrays(phi, row.name)
     z = _probe()
-    scale = np.maximum(np.abs(row.phi(z)), 1.0)
-    return row if bool((np.abs(values(z) - row.phi(z)) <= _AGREE * scale).all()) else None
+    near = _ROUNDINGS * rounding * np.maximum(np.abs(row.phi(z)), 1.0)
+    return row if bool((np.abs(values(z) - row.phi(z)) <= near).all()) else None
 
 
 def _probe() -> Array:
@@ -84,28 +91,31 @@ def _probe() -> Array:
     return np.linspace(-REACH + 0.0123, REACH, 1999)
 
 
-_Adapted = tuple[Callable[[Array], Array], Callable[[Array], Array] | None]
+_Adapted = tuple[Callable[[Array], Array], Callable[[Array], Array] | None, float]
 
 
 def _over_arrays(phi: Callable[..., Any], label: str) -> _Adapted:
-    """Return phi and, if torch gives one, its derivative, both over float64 arrays."""
+    """Return phi over float64 arrays, its derivative if torch gives one, and phi's relative rounding."""
     values: Callable[[Array], Array] = partial(_as_array, phi)
-    slopes = None
-    if not _takes_arrays(values) and "torch" in sys.modules:
-        from pytest_initcheck.probes.torch_activations import over_tensors
+    slopes, rounding = None, _returned_rounding(phi)
+    if rounding is None:
+        rounding = _ROUNDING
+        if "torch" in sys.modules:
+            from pytest_initcheck.probes.torch_activations import over_tensors
 
-        values, slopes = over_tensors(phi) or (values, None)
+            values, slopes, rounding = over_tensors(phi) or (values, None, rounding)
     _refuse_unless_elementwise(values, label)
-    return values, slopes
+    return values, slopes, rounding
 
 
-def _takes_arrays(phi: Callable[[Array], Array]) -> bool:
+def _returned_rounding(phi: Callable[..., Any]) -> float | None:
+    """The rounding of what phi makes of a float64 array; None if it takes none."""
     try:
         with np.errstate(all="ignore"):
-            phi(_probe())
+            dtype = np.asarray(phi(_probe())).dtype
     except Exception:
-        return False
-    return True
+        return None
+    return max(float(np.finfo(dtype).eps), _ROUNDING) if dtype.kind == "f" else _ROUNDING
 
 
 def _as_array(phi: Callable[..., Any], z: Array) -> Array:

@@ -14,8 +14,10 @@ from pytest_initcheck.activations import Array
 
 def over_tensors(
     phi: Callable[..., Any],
-) -> tuple[Callable[[Array], Array], Callable[[Array], Array]] | None:
-    """Return phi and its derivative by autograd over float64 arrays; None if phi takes no tensor.
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array], float] | None:
+    """Return phi, its derivative by autograd over float64 arrays, and phi's relative rounding.
+
+    None if phi takes no tensor.
 
     A module is copied to float64 and eval mode, so that neither it nor what it becomes in training
     has to do with the result.
@@ -44,7 +46,8 @@ def over_tensors(
             (gradient,) = torch.autograd.grad(out.sum(), point)
         return _array(gradient)
 
-    return values, slopes
+    precise = probe.dtype if probe.is_floating_point() else torch.float64
+    return values, slopes, torch.finfo(precise).eps
 
 
 def _tensor(z: Array) -> torch.Tensor:

@@ -151,12 +151,13 @@ def depth_scale(phi: Phi, sigma_w2: float, sigma_b2: float = 0.0) -> DepthScales
     >>> round(scales.correlation, 3), round(scales.gradient, 3)
     (7.834, 7.834)
     """
-    point = length_fixed_point(phi, sigma_w2, sigma_b2)
-    c = correlation_fixed_point(phi, sigma_w2, sigma_b2)
+    act = activation(phi)
+    point = length_fixed_point(act, sigma_w2, sigma_b2)
+    c = correlation_fixed_point(act, sigma_w2, sigma_b2)
     return DepthScales(
         _scale(point.slope),
-        _scale(chi_c(phi, c, sigma_w2, sigma_b2)),
-        _scale(chi_1(phi, sigma_w2, sigma_b2)),
+        _scale(chi_c(act, c, sigma_w2, sigma_b2)),
+        _scale(chi_1(act, sigma_w2, sigma_b2)),
     )
 
 
@@ -178,10 +179,11 @@ def critical_at_length(phi: Phi, q: float) -> tuple[float, float]:
     >>> tuple(round(v, 6) for v in critical_at_length("tanh", 0.570048))
     (1.760955, 0.05)
     """
-    sigma_w2, sigma_b2 = _critical(activation(phi), q)
+    act = activation(phi)
+    sigma_w2, sigma_b2 = _critical(act, q)
     if sigma_b2 < -1e-12 * q:
         raise ValueError(
-            f"{activation(phi).name} is not critical at length {q:g}: sigma_b2 would be {sigma_b2:.3g}; "
+            f"{act.name} is not critical at length {q:g}: sigma_b2 would be {sigma_b2:.3g}; "
             "take another length"
         )
     return sigma_w2, max(sigma_b2, 0.0)

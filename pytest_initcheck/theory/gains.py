@@ -40,7 +40,8 @@ def variance(phi: Phi, q: float = 1.0) -> float:
     >>> round(variance("relu"), 6)
     0.340845
     """
-    return second_moment(phi, q) - mean(phi, q) ** 2
+    act = activation(phi)
+    return second_moment(act, q) - mean(act, q) ** 2
 
 
 def gain(phi: Phi, *, centred: bool = False) -> float:
@@ -53,11 +54,11 @@ def gain(phi: Phi, *, centred: bool = False) -> float:
     >>> round(gain("relu"), 6), round(gain("relu", centred=True), 6)
     (1.414214, 1.712859)
     """
-    size = variance(phi) if centred else second_moment(phi)
+    act = activation(phi)
+    size = variance(act) if centred else second_moment(act)
     if not size > 0:
         raise ValueError(
-            f"{activation(phi).name} is constant for z ~ N(0, 1), no gain keeps a length; "
-            "choose another activation"
+            f"{act.name} is constant for z ~ N(0, 1), no gain keeps a length; choose another activation"
         )
     return 1 / math.sqrt(size)
 
@@ -74,7 +75,6 @@ def relative_slope(phi: Activation, q: float) -> float:
     return weighted_moment(phi, q, 2, 2) / (2 * size) if size > 0 else 0.0
 
 
-@lru_cache(maxsize=256)
 def length_slope(phi: Phi) -> float:
     """Return J = dq'/dq at q = 1 under the matched gain.
 
@@ -86,7 +86,6 @@ def length_slope(phi: Phi) -> float:
     return relative_slope(activation(phi), 1.0)
 
 
-@lru_cache(maxsize=256)
 def fluctuation(phi: Phi) -> float:
     """Return c, where one layer of n units spreads its second moment by sqrt(c / n), relatively.
 
@@ -95,8 +94,12 @@ def fluctuation(phi: Phi) -> float:
     >>> round(fluctuation("relu"), 6)
     5.0
     """
-    act = activation(phi)
-    return max(kurtosis(act, float(q)) - 1 for q in np.geomspace(0.01, 100, 9))
+    return _fluctuation(activation(phi))
+
+
+@lru_cache(maxsize=256)
+def _fluctuation(phi: Activation) -> float:
+    return max(kurtosis(phi, float(q)) - 1 for q in np.geomspace(0.01, 100, 9))
 
 
 def kurtosis(phi: Phi, q: float = 1.0) -> float:

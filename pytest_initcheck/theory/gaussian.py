@@ -23,6 +23,8 @@ the absolute value."""
 _MOST_PANELS = 8192
 _REACH = 38.0
 """The normal density is zero in float64 beyond it."""
+_NEGLIGIBLE = 16.0
+"""Deviations beyond which a phi that overflows, as exp(u) / (1 + exp(u)) does, counts as nothing."""
 _PAIR_REACH = 12.0
 _TINY = 1e-6
 _LEAST = 1e-280
@@ -108,9 +110,11 @@ def gaussian_mean(function: Function, q: float = 1.0, kinks: Iterable[float] = (
     scale = 1 / math.sqrt(2 * math.pi * q)
 
     def weighted(u: Array) -> Array:
-        return np.asarray(function(u) * (scale * np.exp(-u * u / (2 * q))))
+        values = function(u) * (scale * np.exp(-u * u / (2 * q)))
+        lost = ~np.isfinite(values) & (u * u > _NEGLIGIBLE**2 * q)
+        return np.asarray(np.where(lost, 0.0, values))
 
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         return integral(weighted, _edges(float(q), tuple(kinks), _REACH))
 
 
@@ -153,7 +157,7 @@ def gaussian_pair_mean(
         density = scale * np.exp(-u * u / (2 * q))
         return np.asarray(first(u) * density * _smoothed(second, c * u, noise, fixed))
 
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         return integral(weighted, edges)
 
 

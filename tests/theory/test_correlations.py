@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_initcheck import theory
@@ -16,6 +16,7 @@ SMOOTH = ("tanh", "gelu", "elu", "sigmoid", "softplus", "selu", "hardtanh", "swi
 JUMPING = ("hardshrink",)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SMOOTH), st.floats(0.2, 6), st.floats(0, 1), st.floats(0, 1))
 def test_the_map_is_increasing_convex_and_keeps_1(name, sigma_w2, sigma_b2, c):
     image = lambda x: theory.correlation_map(name, x, sigma_w2, sigma_b2, q=1.3)  # noqa: E731
@@ -26,6 +27,7 @@ def test_the_map_is_increasing_convex_and_keeps_1(name, sigma_w2, sigma_b2, c):
     assert image(middle) <= (image(low) + image(high)) / 2 + 1e-11
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["tanh", "elu", "sigmoid", "selu", "erf"]), st.floats(0.3, 5), st.floats(0.01, 1))
 def test_c_star_is_kept_and_attracts(name, sigma_w2, sigma_b2):
     if theory.length_fixed_point(name, sigma_w2, sigma_b2).q == math.inf:
@@ -130,6 +132,7 @@ def test_critical_at_length_is_a_fixed_point_with_chi_1(q):
     assert theory.critical_at_length("relu", q) == pytest.approx((2.0, 0.0), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.floats(0.3, 5), st.floats(0.01, 1))
 def test_depth_scales_are_those_of_the_slopes(sigma_w2, sigma_b2):
     scales = theory.depth_scale("tanh", sigma_w2, sigma_b2)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_initcheck import theory
@@ -16,6 +16,7 @@ SIGMA_W2 = st.floats(0.1, 9)
 SIGMA_B2 = st.floats(0, 2)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*NAMES, *GATED]), SIGMA_W2, SIGMA_B2)
 def test_every_fixed_point_is_kept_and_its_slope_is_that_of_the_map(name, sigma_w2, sigma_b2):
     for point in theory.length_fixed_points(name, sigma_w2, sigma_b2):
@@ -30,6 +31,7 @@ def test_every_fixed_point_is_kept_and_its_slope_is_that_of_the_map(name, sigma_
             assert point.stable == (abs(point.slope) < 1)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["tanh", "elu", "gelu", "sigmoid", "sin", "selu"]), SIGMA_W2, SIGMA_B2)
 def test_the_iteration_comes_to_the_fixed_point(name, sigma_w2, sigma_b2):
     point = theory.length_fixed_point(name, sigma_w2, sigma_b2)

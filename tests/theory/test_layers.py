@@ -7,12 +7,13 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_initcheck import theory
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 12),
     st.integers(1, 5),
@@ -82,6 +83,7 @@ def test_a_mean_of_values():
     assert theory.average_pool_variance(4, 0.2) == pytest.approx(0.4)
 
 
+@settings(deadline=None)
 @given(st.floats(-3, 3), st.floats(0, 4), st.floats(0, 0.95))
 def test_dropout_keeps_the_mean_and_raises_the_rest(mean, variance, p):
     got = theory.dropout_moments(mean, mean**2 + variance, p)
@@ -104,6 +106,7 @@ def test_residual_networks():
     assert theory.residual_length(24, branch=scaled, pre_norm=True) == pytest.approx(2)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.floats(0, 30), st.floats(0, 1))
 def test_attention_lies_between_a_mean_and_a_choice(tokens, variance, rho):
     got = theory.attention_second_moment(tokens, variance, rho)
@@ -170,6 +173,7 @@ def test_born_dead_networks_lie_within_their_bounds(width, depth, drawn):
     assert low < drawn < high
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 60))
 def test_born_dead_bounds_are_probabilities_in_order(width, depth):
     low, high = theory.born_dead_bounds(width, depth)

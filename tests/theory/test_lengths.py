@@ -7,7 +7,7 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_initcheck import theory
@@ -137,6 +137,7 @@ def test_length_zero_is_the_value_at_zero():
     assert theory.second_moment("sigmoid", 0.0) == 0.25
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(0.0, 0.9))
 def test_leaky_relu_scales_every_length_alike(q, slope):
     act = leaky_relu(round(slope, 2))
@@ -235,6 +236,7 @@ def test_dead_units_where_a_closed_form_exists(batch):
         )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 300), st.floats(0, 1))
 def test_dead_units_grow_with_depth_and_correlation_and_fall_with_the_batch(depth, batch, rho):
     share = theory.dead_fraction(depth, batch, rho)

@@ -97,6 +97,15 @@ def test_a_constant_has_slope_zero():
     assert (act.derivative(Z) == 0).all()
 
 
+def test_single_precision_is_refused_unless_a_row_is_meant():
+    with pytest.raises(ConfigError, match="returns less than float64"):
+        activation(lambda x: torch.tanh(x.float()))
+    with pytest.raises(
+        ConfigError, match=r"ReLU is a class, an activation is what it makes; write ReLU"
+    ):
+        activation(nn.ReLU)
+
+
 def test_a_random_function_of_torch_is_refused():
     with pytest.raises(ConfigError, match="draws random numbers"):
         activation(lambda x: F.dropout(torch.as_tensor(x)))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_initcheck.activations import NAMES, Activation, activation, from_callable
@@ -37,6 +37,7 @@ def test_the_kinks_of_a_callable_are_found(name):
     assert found == pytest.approx(activation(name).kinks if name in JUMPING else (), abs=1e-10)
 
 
+@settings(deadline=None)
 @given(st.floats(-15, 15), st.floats(0.01, 5))
 def test_a_kink_anywhere_is_found(point, slope):
     found = from_callable(lambda z: slope * np.maximum(z - point, 0.0)).kinks
@@ -162,6 +163,26 @@ def test_what_is_not_elementwise_is_refused_in_one_line(phi, message):
         activation(phi)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_function_in_single_precision_is_known_by_its_name_or_refused():
+    def tanh(z):
+        return np.tanh(z.astype(np.float32))
+
+    assert activation(tanh) is activation("tanh")
+    with pytest.raises(
+        ConfigError, match=r"activation tanh returns less than float64, .*jax_enable_x64"
+    ):
+        from_callable(tanh)
+    assert activation(np.sign).kinks == (0.0,)
+
+
+def test_a_class_is_not_yet_an_activation():
+    class Swoosh:
+        pass
+
+    with pytest.raises(ConfigError, match=r"Swoosh is a class, .*; write Swoosh\(\)"):
+        activation(Swoosh)
 
 
 def test_what_is_neither_name_nor_callable_is_refused():
