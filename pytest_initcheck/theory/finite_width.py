@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from pytest_initcheck.activations import Activation, activation
@@ -151,6 +152,7 @@ def _curvature(act: Activation, q: float) -> float:
     return slope + weighted_moment(act, q, 2, 4) / (4 * size) - slope**2 if size > 0 else 0.0
 
 
+@lru_cache(maxsize=1024)
 def length_spread(
     widths: tuple[int, ...],
     activations: tuple[str, ...],
