@@ -49,7 +49,7 @@ def from_callable(
     >>> [round(kink, 9) for kink in from_callable(lambda z: np.abs(z - 1)).kinks]
     [1.0]
     """
-    label = name or str(getattr(phi, "__name__", type(phi).__name__))
+    label = name or _label(phi)
     values, slopes, rounding = _over_arrays(phi, label)
     if rounding > _ROUNDING:
         raise ConfigError(
@@ -80,10 +80,14 @@ def recognised(phi: Callable[..., Any], row: Activation | None) -> Activation | 
     """
     if row is None:
         return None
-    values, _, rounding = _over_arrays(phi, row.name)
+    values, _, rounding = _over_arrays(phi, _label(phi))
     z = _probe()
     near = _ROUNDINGS * rounding * np.maximum(np.abs(row.phi(z)), 1.0)
     return row if bool((np.abs(values(z) - row.phi(z)) <= near).all()) else None
+
+
+def _label(phi: Callable[..., Any]) -> str:
+    return str(getattr(phi, "__name__", type(phi).__name__))
 
 
 def _probe() -> Array:
