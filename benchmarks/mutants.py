@@ -126,10 +126,10 @@ MUTANTS = (
     ),
     Mutant(
         "jensen bias",
-        "theory.py",
+        "theory/finite_width.py",
         "b += c / (2 * n) * (1 + 4 / n)",
         "b += 0.0",
-        "tests/unit/test_doctests.py::test_the_examples_of_a_module_run[theory]",
+        "tests/unit/test_doctests.py::test_the_examples_of_a_module_run[theory.finite_width]",
     ),
     Mutant(
         "seed key: id",

@@ -193,7 +193,7 @@ def matched(which: str | Activation, criterion: Criterion = "forward") -> tuple[
             f"unknown criterion {criterion!r}{did_you_mean(criterion, get_args(Criterion))}"
         )
     forward = theory.gain(act)
-    backward = 1 / math.sqrt(theory.chi_1(act, 1.0))
+    backward = 1 / math.sqrt(theory.chi_1(act, 1.0, q=1.0))
     if criterion == "backward":
         return _spread(act, backward, "fan_out")
     if criterion == "compromise":

@@ -59,7 +59,8 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         _checked_framework(self.framework)
-        activation(self.activation)
+        if activation(self.activation).gate is not None:
+            raise ConfigError(f"{self.activation} halves its input; choose an elementwise activation")
         if len(self.widths) < 2 or any(width < 1 for width in self.widths):
             raise ConfigError(f"widths run from features to outputs, each at least 1; got {self.widths}")
         if self.batch_norm and self.framework == "numpy":
@@ -244,6 +245,12 @@ _TORCH_MODULES = {
     "hardtanh": "Hardtanh",
     "hardsigmoid": "Hardsigmoid",
     "softsign": "Softsign",
+    "prelu": "PReLU",
+    "rrelu": "RReLU",
+    "threshold": "Threshold",
+    "tanhshrink": "Tanhshrink",
+    "softshrink": "Softshrink",
+    "hardshrink": "Hardshrink",
 }
 
 
@@ -263,4 +270,5 @@ def _torch_activation(which: str) -> Any:
     module = getattr(nn, _TORCH_MODULES[name])
     if name == "gelu_tanh":
         return module(approximate="tanh")
-    return module(float(parameter.rstrip(")"))) if parameter else module()
+    numbers = [float(number) for number in parameter.rstrip(")").split(",") if number]
+    return module(init=numbers[0]) if name == "prelu" and numbers else module(*numbers)

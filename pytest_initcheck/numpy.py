@@ -80,6 +80,11 @@ def known_activation(which: str | Callable[[Any], Any] | Activation | None) -> A
         except ConfigError as error:
             raise ConfigError(f"{error}; a layer's activation is given by its name") from None
     found = activation(which)
+    if found.gate is not None:
+        raise ConfigError(
+            f"{found.name} halves its input; a layer's activation is elementwise. Write the gate in a "
+            "forward function and tap its halves"
+        )
     return None if found.family == "linear" else found
 
 

@@ -8,6 +8,7 @@ import torch
 
 from pytest_initcheck import initializers as init
 from pytest_initcheck.activations import NAMES, activation
+from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.networks import NetworkSpec
 
 
@@ -63,10 +64,35 @@ def test_the_draw_follows_torchs_generator():
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "leaky_relu(0.2)", "elu(0.5)", "celu(2)"])
+NUMBERED = (
+    "leaky_relu(0.2)",
+    "prelu(0.125)",
+    "rrelu(0.1,0.3)",
+    "elu(0.5)",
+    "celu(2)",
+    "softplus(2)",
+    "hardtanh(-2,0.5)",
+    "threshold(0.5,-0.25)",
+    "softshrink(1.25)",
+    "hardshrink(1.25)",
+)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *NUMBERED])
 def test_every_activation_of_the_table_is_torchs_own(name):
     spec = NetworkSpec((2, 2, 2), name, init.he_normal())
-    module = build(spec)[1]
-    z = np.linspace(-9, 9, 181)
-    got = module(torch.from_numpy(z)).numpy()
-    np.testing.assert_allclose(got, activation(name).phi(z), rtol=1e-10, atol=1e-12)
+    module = build(spec)[1].double().eval()
+    z = torch.linspace(-8.97, 9.01, 181, dtype=torch.float64, requires_grad=True)
+    got = module(z)
+    act = activation(name)
+    np.testing.assert_allclose(got.detach(), act.phi(z.detach().numpy()), rtol=1e-9, atol=1e-9)
+    (slope,) = torch.autograd.grad(got.sum(), z)
+    # torch's softplus is linear where exp(-beta z) is under 2e-9
+    np.testing.assert_allclose(slope, act.derivative(z.detach().numpy()), rtol=1e-8, atol=1e-8)
+
+
+def test_a_gate_is_no_layer_of_a_network():
+    with pytest.raises(ConfigError, match="swiglu halves its input; choose an elementwise activation"):
+        NetworkSpec((2, 2, 2), "swiglu", init.he_normal())
+    z = torch.randn(4, 6, dtype=torch.float64)
+    np.testing.assert_allclose(torch.nn.GLU()(z), activation("glu").phi(z.numpy()), rtol=1e-12)

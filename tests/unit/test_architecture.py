@@ -40,6 +40,7 @@ A package counts as one room: its modules may import each other, as long as that
 """
 
 LATE = {
+    ("activations.callables", "probes.torch_activations"): "torch callables, where torch is loaded",
     ("plugin", "collection"): "start-up imports as little as possible",
     ("plugin", "fixture"): "start-up imports as little as possible",
     ("plugin", "session"): "start-up imports as little as possible",

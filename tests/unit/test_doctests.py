@@ -10,6 +10,11 @@ import pytest
 
 MODULES = (
     "activations",
+    "activations.callables",
+    "activations.error_function",
+    "activations.form",
+    "activations.interpolation",
+    "activations.parametrised",
     "config",
     "declare",
     "distributions",
@@ -28,6 +33,16 @@ MODULES = (
     "specs",
     "strategies",
     "theory",
+    "theory.correlations",
+    "theory.dead_units",
+    "theory.finite_width",
+    "theory.gains",
+    "theory.gaussian",
+    "theory.layers",
+    "theory.lengths",
+    "theory.moments",
+    "theory.relu_lengths",
+    "theory.roots",
     "trace",
 )
 MUST_HAVE_EXAMPLES = (
@@ -39,6 +54,13 @@ MUST_HAVE_EXAMPLES = (
     "networks",
     "sequential",
     "theory",
+    "theory.correlations",
+    "theory.dead_units",
+    "theory.finite_width",
+    "theory.gains",
+    "theory.layers",
+    "theory.lengths",
+    "theory.relu_lengths",
 )
 
 
