@@ -21,7 +21,11 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     ("errors",),
     ("config", "activations", "distributions", "sequential", "trace", "specs"),
-    ("declare", "inputs", "numpy", "schemes", "theory"),
+    ("declare", "inputs", "layers", "marginals", "numpy", "orthonormal", "theory"),
+    ("schemes", "significance"),
+    ("textbook",),
+    ("library_schemes", "matching"),
+    ("recogniser",),
     ("initializers", "parametrize", "runs"),
     ("networks", "probes"),
     ("strategies", "factory", "invariants"),
