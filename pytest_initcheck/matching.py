@@ -72,7 +72,7 @@ def needed_variance(which: str | Activation, fan_in: int) -> float:
 class Need:
     """The weight variances that one criterion allows a layer: gain^2 / fan over a range of gains."""
 
-    criterion: Criterion
+    criterion: Criterion | Literal["scheme"]
     fan: float
     low_gain: float
     high_gain: float
@@ -89,6 +89,8 @@ class Need:
 
     def distance(self, variance: float) -> float:
         """Return ln of the factor by which a variance is outside; negative below, 0 inside."""
+        if self.high == 0:
+            return math.inf if variance > 0 else 0.0
         if variance <= 0:
             return -math.inf
         return min(0.0, math.log(variance / self.low)) + max(0.0, math.log(variance / self.high))

@@ -105,16 +105,8 @@ def recognise(weight: Array, layer: Layer, *, limit: float = 0.01) -> tuple[Matc
 
 
 def _named() -> tuple[Scheme, ...]:
-    extra = (
-        delta_orthogonal(),
-        mup_output(),
-        mup_input(),
-        siren_first(),
-        siren_hidden(),
-        gpt2(),
-        constant(0.0),
-    )
-    return (*named_schemes(), *extra)
+    papers = (mup_output(), mup_input(), siren_first(), siren_hidden(), gpt2())
+    return (*named_schemes(), delta_orthogonal(), *papers, constant(0.0))
 
 
 def _seen(array: Array, layer: Layer) -> _Weight:
@@ -190,18 +182,37 @@ def _moments(law: Marginal, seen: _Weight) -> tuple[float, float]:
 
 def _orthogonal(each: Scheme, seen: _Weight) -> bool:
     layer, array = seen.layer, seen.array
+    copies = layer.groups * layer.blocks
     if each.draw == "delta_orthogonal":
-        rows = layer.rows(array).reshape(layer.units, -1, max(layer.positions, 1))
-        centre = int(np.abs(rows).sum((0, 1)).argmax())
-        outside = np.delete(rows, centre, axis=2)
-        return layer.positions > 1 and not outside.any() and is_orthogonal(rows[:, :, centre])
+        # [copies, units, inputs, taps]
+        rows = layer.rows(array).reshape(copies, layer.units // copies, -1, layer.positions)
+        if each.library:
+            rows = np.moveaxis(array.reshape(-1, *array.shape[-2:]), 0, -1)[None]
+        sizes = np.abs(rows).sum((0, 1, 2))
+        centre = int(sizes.argmax())
+        return not np.delete(sizes, centre).any() and all(
+            is_orthogonal(block[:, :, centre]) for block in rows[:16]
+        )
     if each.library == "torch":
         return is_orthogonal(array.reshape(array.shape[0], -1))
     if each.library:
         return is_orthogonal(array.reshape(-1, array.shape[-1]))
-    copies = layer.groups * layer.blocks
     blocks = layer.rows(array).reshape(copies, layer.units // copies, -1)
     return all(is_orthogonal(block) for block in blocks[:16])
+
+
+def fits_exactly(each: Scheme, weight: Array, layer: Layer) -> bool:
+    """Tell whether a weight has the structure that every draw of the scheme has.
+
+    That is orthogonality, the number of zeros of a sparse draw, or the values of a deterministic one.
+    """
+    seen = _seen(np.asarray(weight, dtype=np.float64), layer)
+    if each.draw in ("orthogonal", "delta_orthogonal"):
+        return _orthogonal(each, seen)
+    if each.draw == "sparse":
+        return _sparse(each, seen) > 0
+    drawn = each.sample(np.random.default_rng(0), layer)
+    return bool(np.allclose(seen.array, drawn, rtol=_EXACT, atol=0))
 
 
 def _sparse(each: Scheme, seen: _Weight) -> float:

@@ -31,7 +31,7 @@ LAYERS = (
     ("strategies", "factory", "invariants"),
     ("evidence", "report", "causes"),
     ("diagnosis", "replicates", "families"),
-    ("summary",),
+    ("summary", "initializer_check"),
     ("engine",),
     ("model_run", "plugin"),
     ("collection", "fixture"),
