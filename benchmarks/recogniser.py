@@ -133,8 +133,8 @@ def main() -> int:
     print(f"\n{'all':<46}{figures(total)}")
     good = total.in_set / total.draws >= IN_SET and total.first / total.draws >= FIRST
     print(
-        f"{'holds' if good else 'DOES NOT HOLD'}: the true scheme is in the set in at least {IN_SET:.1%} "
-        f"and first in at least {FIRST:.0%}"
+        f"{'holds' if good else 'DOES NOT HOLD'}: the true scheme is in the set in at least "
+        f"{IN_SET:.1%} and first in at least {FIRST:.0%}"
     )
     return 0 if good else 1
 

@@ -33,6 +33,7 @@ from pytest_initcheck.textbook import (
 
 _TESTS = 5
 """Second moment, mean, shape, support, independence."""
+_FAR = 1e6
 _EXACT = 1e-4
 """Relative error of a second moment that single precision explains."""
 
@@ -134,14 +135,16 @@ def _judged(seen: _Weight, schemes: tuple[Scheme, ...], limit: float, *, fitted:
         p_value = _p_value(each, seen, fitted=fitted, limit=limit)
         if p_value > limit:
             found.append((-_likelihood(each, seen), Match(each, p_value, _note(each), fitted)))
-    found.sort(key=lambda pair: round(pair[0], 9) if math.isfinite(pair[0]) else pair[0])
+    found.sort(key=lambda pair: round(pair[0], 9) if math.isfinite(pair[0]) else _FAR)
     return [match for _, match in found]
 
 
 def _likelihood(each: Scheme, seen: _Weight) -> float:
-    """Mean log-likelihood per entry; infinite where a scheme leaves no or hardly any freedom."""
-    if each.deterministic or each.draw in ("orthogonal", "delta_orthogonal", "sparse"):
-        return math.inf
+    """Mean log-likelihood per entry; out of reach of others where a scheme leaves hardly any freedom."""
+    if each.deterministic:
+        return 2 * _FAR
+    if each.draw in ("orthogonal", "delta_orthogonal", "sparse"):
+        return _FAR
     return each.marginal(seen.layer).log_likelihood(seen.values)
 
 

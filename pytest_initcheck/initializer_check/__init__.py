@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,6 +153,16 @@ class _Draws:
         return draw(self.form, self.layer, self.seeds.of(init)[0])
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What the replicates showed: claims, the last replicate's weights, and how much was drawn."""
+
+    claims: Claims
+    weights: tuple[Array, ...]
+    inits: int
+    replicates: int
+
+
 def _judged(report: InitializerReport, form: Form, asked: Asked) -> InitializerReport:
     layer = asked.layer
     draws = _Draws(form, layer, Seeds(report.root_seed, form.name, layer.text))
@@ -177,12 +186,12 @@ def _judged(report: InitializerReport, form: Form, asked: Asked) -> InitializerR
             "or take rng (or generator, key) as a parameter"
         )
     if deterministic:
-        claims, last, drawn, replicates = _one_look(first, asked), (first,), 2, 1
+        look = _Look(_one_look(first, asked), (first,), 2, 1)
     else:
-        claims, last, drawn, replicates = _walked(draws, [first, second], asked)
+        look = _walked(draws, [first, second], asked)
     recognised = recognise(first, layer)
-    verdicts = _verdicts(claims)
-    met = nearest(asked.needs, second_moment(last))
+    verdicts = _verdicts(look.claims)
+    met = nearest(asked.needs, second_moment(look.weights))
     if met.criterion in ("backward", "compromise") and report.criterion is None:
         says = f"the {met.criterion} criterion is met; the forward one needs {asked.needs[0].low:.3g}"
         report = replace(report, notes=(*report.notes, says) if verdicts["variance"] == "pass" else ())
@@ -190,14 +199,14 @@ def _judged(report: InitializerReport, form: Form, asked: Asked) -> InitializerR
         report,
         verdict=min(verdicts.values(), key=VERDICT_ORDER.index),
         verdicts=verdicts,
-        findings=findings_of(claims, last, asked, form, recognised, report.activation),
-        second_moment=second_moment(last),
-        mean=float(np.mean([w.mean() for w in last])),
+        findings=findings_of(look.claims, look.weights, asked, form, recognised, report.activation),
+        second_moment=second_moment(look.weights),
+        mean=float(np.mean([w.mean() for w in look.weights])),
         recognised=tuple(match.text for match in recognised),
-        replicates=replicates,
-        seeds=drawn,
-        claims=len(claims),
-        error_bound=0.0 if deterministic else len(claims) * sequential.claim_error_bound(),
+        replicates=look.replicates,
+        seeds=look.inits,
+        claims=len(look.claims),
+        error_bound=0.0 if deterministic else len(look.claims) * sequential.claim_error_bound(),
     )
 
 
@@ -209,10 +218,8 @@ def _one_look(weight: Array, asked: Asked) -> Claims:
     return {key: replace(claim, one_look=True) for key, claim in claims.items()}
 
 
-def _walked(
-    draws: _Draws, drawn: list[Array], asked: Asked
-) -> tuple[Claims, tuple[Array, ...], int, int]:
-    """Step every claim until all are decided; return them, the last replicate, and the counts."""
+def _walked(draws: _Draws, drawn: list[Array], asked: Asked) -> _Look:
+    """Step every claim until all are decided."""
     per_replicate = seeds_wanted(asked.layer)
     claims: Claims = {}
     ready, init, replicate = list(drawn), len(drawn), 0
@@ -225,7 +232,7 @@ def _walked(
         for invariant, found in measures(group, asked).items():
             claims = evidence.step(claims, invariant, found, frozenset(), fatal=False)
         replicate += 1
-    return claims, group, init, replicate
+    return _Look(claims, group, init, replicate)
 
 
 def _verdicts(claims: Claims) -> dict[str, str]:
