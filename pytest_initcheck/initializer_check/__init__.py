@@ -87,7 +87,10 @@ def check_initializer(
     form = form_of(fn)
     layer = layer_of(shape_or_layer, form)
     wanted = scheme_named(scheme) if isinstance(scheme, str) else scheme
-    asked = _asked(layer, activation, criterion, wanted, Tolerances(variance, mean, directions))
+    chosen = isinstance(shape_or_layer, Layer) and shape_or_layer.layout is not None
+    native = layer if chosen or wanted is None else _native(layer, wanted)
+    limits = Tolerances(variance, mean, directions)
+    asked = _asked(layer, native, activation, criterion, wanted, limits)
     report = InitializerReport(
         id=form.name,
         layer=layer.text,
@@ -97,7 +100,7 @@ def check_initializer(
         verdict="error",
         root_seed=seed,
         needed={need.criterion: (need.low, need.high) for need in asked.needs},
-        notes=_scheme_note(wanted, layer, activation, criterion),
+        notes=_scheme_note(wanted, native, activation, criterion),
     )
     with preserved_random_states():
         try:
@@ -111,19 +114,33 @@ def check_initializer(
     return report
 
 
+def _native(layer: Layer, wanted: Scheme) -> Layer:
+    """The layer as the scheme's library stores it: its fans are read off that shape."""
+    if not isinstance(wanted, Scheme) or wanted.library is None:
+        return layer
+    if layer.kind == "conv_transposed" and layer.groups > 1:
+        return layer
+    return replace(layer, layout=None).laid_out(wanted.library)
+
+
 def _asked(
-    layer: Layer, activation: str, criterion: str | None, wanted: Scheme | None, limits: Tolerances
+    layer: Layer,
+    native: Layer,
+    activation: str,
+    criterion: str | None,
+    wanted: Scheme | None,
+    limits: Tolerances,
 ) -> Asked:
     found = needs(activation, layer, criterion)
     if wanted is not None:
         if not isinstance(wanted, Scheme):
             raise ConfigError(f"scheme is a name or a Scheme, got {wanted!r}")
-        if reason := wanted.misfit(layer):
-            raise ConfigError(f"{reason}; {layer.text} has shape {layer.shape}")
+        if reason := wanted.misfit(native):
+            raise ConfigError(f"{reason}; {native.text} has shape {native.shape}")
         if criterion is None:
-            root = wanted.layer_variance(layer) ** 0.5
+            root = wanted.layer_variance(native) ** 0.5
             found = (Need("scheme", 1.0, root, root),)
-    return Asked(layer, found, limits, wanted)
+    return Asked(layer, found, limits, wanted, native)
 
 
 def _scheme_note(

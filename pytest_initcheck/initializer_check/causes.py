@@ -81,6 +81,8 @@ def _candidates(need: Need, needs: tuple[Need, ...], layer: Layer, form: Form) -
             swapped = _stored_as_in_out(layer, form)
             if fan == layer.fan_out and swapped:
                 cause = swapped
+            elif layer.kind == "conv_transposed" and fan == layer.library_fans("torch")[0]:
+                cause = _why_fan_in(layer, fan)
             yield Explanation(gain / fan, formula(gain, fan), cause)
     yield from _truncated(need, form)
     for gain, cause in gains[len(right) :]:

@@ -36,7 +36,8 @@ def _told(claims: Claims, seen: Copies | None) -> Iterator[Claim]:
     """The claims to tell of: equal units span few directions, and few directions look like copies."""
     both = all(claims[("independence", name)].verdict == "fail" for name in ("copies", "directions"))
     follows = "directions" if seen is None or seen.exact else "copies"
-    for claim in claims.values():
+    # copies make everything else fluctuate, so they are told first
+    for claim in sorted(claims.values(), key=lambda claim: claim.measure.claim != "copies"):
         if both and claim.measure.claim == follows:
             continue
         if claim.verdict in ("fail", "inconclusive"):
@@ -106,16 +107,23 @@ class _Say:
             times = math.sqrt(self.moment / aim.high) if aim.high else math.inf
             cause = f"its standard deviation is {times:.3g} times what is needed{self._looks()}"
         else:
-            cause = f"{found.cause}{self._looks()}"
+            cause = f"{found.cause}{self._looks(found.variance)}"
         mend = fix(aim, asked.layer, self.form, self._for_fix())
         return message, cause, mend + (found.fix if found else "")
 
     def _for_fix(self) -> str | None:
         return None if self.asked.needs[0].criterion == "scheme" else self.activation
 
-    def _looks(self) -> str:
+    def _looks(self, variance: float | None = None) -> str:
+        """The scheme that the first draw looks like, of this variance if one has it."""
+        layer = self.asked.layer
         named = [match for match in self.recognised if not match.fitted]
-        first = named[0] if named else next(iter(self.recognised), None)
+        of_it = [
+            match
+            for match in named
+            if variance and math.isclose(match.scheme.layer_variance(layer), variance, rel_tol=1e-6)
+        ]
+        first = next(iter((*of_it, *named, *self.recognised)), None)
         if first is None:
             return ""
         default = ", PyTorch's default" if "default" in first.note else ""
@@ -177,8 +185,10 @@ class _Say:
         assert scheme is not None
         std = math.sqrt(self.moment) or 1.0
         reach = max(float(abs(w).max()) for w in self.weights) / std
-        high = scheme.marginal(self.asked.layer).support[1]
-        wanted = math.sqrt(scheme.layer_variance(self.asked.layer)) or 1.0
+        native = self.asked.native or self.asked.layer
+        law = scheme.marginal(native)
+        high = law.support[1]
+        wanted = math.sqrt(scheme.layer_variance(native)) or 1.0
         limit = high / wanted if math.isfinite(high) else math.inf
         bounded = f"; {scheme.name} ends at {limit:.3g}" if math.isfinite(limit) else ""
         message = (
@@ -193,7 +203,6 @@ class _Say:
                 f"nothing is cut: trunc_normal_'s a and b are values, not standard deviations, and "
                 f"lie far out at this scale{self._looks()}"
             )
-            law = scheme.marginal(self.asked.layer)
             mend = (
                 f"nn.init.trunc_normal_(weight, std={law.scale:.4g}, a={law.low:.4g}, b={law.high:.4g})"
                 if self.form.layout == "torch"

@@ -45,12 +45,16 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of an initialiser: the variances that would do, and a scheme if one is named."""
+    """What is asked of an initialiser: the variances that would do, and a scheme if one is named.
+
+    ``native`` is the layer as the scheme's library would store it.
+    """
 
     layer: Layer
     needs: tuple[Need, ...]
     tolerances: Tolerances
     scheme: Scheme | None = None
+    native: Layer | None = None
 
 
 def seeds_wanted(layer: Layer) -> int:
@@ -68,7 +72,9 @@ def measures(
         "independence": independence(weights, asked, deterministic),
     }
     if asked.scheme is not None:
-        found["shape"] = (shape(weights, asked.scheme, asked.layer),)
+        native = asked.native or asked.layer
+        moved = [native.from_rows(asked.layer.rows(w)) for w in weights]
+        found["shape"] = (shape(moved, asked.scheme, native),)
     return found
 
 
