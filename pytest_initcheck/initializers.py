@@ -49,6 +49,7 @@ from pytest_initcheck.textbook import (
     mup_output,
     named_schemes,
     normal,
+    ones,
     orthogonal,
     pytorch_default,
     siren_first,
@@ -56,6 +57,7 @@ from pytest_initcheck.textbook import (
     uniform,
     xavier_normal,
     xavier_uniform,
+    zeros,
 )
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "needed_variance",
     "needs",
     "normal",
+    "ones",
     "orthogonal",
     "pytorch_default",
     "recognise",
@@ -107,6 +110,7 @@ __all__ = [
     "uniform",
     "xavier_normal",
     "xavier_uniform",
+    "zeros",
 ]
 
 _LARGEST_Z = 3.0

@@ -125,6 +125,16 @@ def constant(value: float) -> Scheme:
     return Scheme(name, "constant", value, "absolute")
 
 
+def zeros() -> Scheme:
+    """Return weights that are all zero."""
+    return constant(0.0)
+
+
+def ones() -> Scheme:
+    """Return weights that are all one."""
+    return constant(1.0)
+
+
 def delta_orthogonal(gain: float = 1.0) -> Scheme:
     """Return a kernel that is orthogonal at its centre and zero around it (Xiao et al. 2018)."""
     name = named("delta_orthogonal", **({"gain": gain} if gain != 1 else {}))
@@ -248,6 +258,8 @@ TEXTBOOK: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
             normal,
             uniform,
             constant,
+            zeros,
+            ones,
             mup_input,
             mup_hidden,
             mup_output,
