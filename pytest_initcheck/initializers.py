@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import math
 
-from pytest_initcheck.layers import (
-    CELLS,
-    Kind,
-    Layer,
+from pytest_initcheck.layer_kinds import (
     conv,
     conv_transposed,
     dense,
@@ -22,7 +19,8 @@ from pytest_initcheck.layers import (
     recurrent,
     tied,
 )
-from pytest_initcheck.library_schemes import library_schemes, scheme, torch_gain
+from pytest_initcheck.layers import CELLS, Kind, Layer
+from pytest_initcheck.library_schemes import library_schemes, scheme
 from pytest_initcheck.matching import (
     CRITERIA,
     Criterion,
@@ -59,6 +57,7 @@ from pytest_initcheck.textbook import (
     xavier_uniform,
     zeros,
 )
+from pytest_initcheck.torch_schemes import torch_gain
 
 __all__ = [
     "CELLS",

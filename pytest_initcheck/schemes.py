@@ -153,6 +153,7 @@ class Scheme:
     def layer_variance(self, layer: Layer) -> float:
         """Return E[w^2] for this layer, exactly.
 
+        >>> from pytest_initcheck.layer_kinds import dense
         >>> Scheme("lecun_normal", "normal").layer_variance(dense(256, 8))
         0.00390625
         """
@@ -177,6 +178,7 @@ class Scheme:
         An orthogonal draw has E[w^4] = 3 / (n (n + 2)), n its longer side: the fourth moment of a
         coordinate on the sphere (principles.md 6.3).
 
+        >>> from pytest_initcheck.layer_kinds import dense
         >>> Scheme("orthogonal", "orthogonal", mode="long_side").layer_kurtosis(dense(8, 4))
         2.4
         """
@@ -190,6 +192,7 @@ class Scheme:
     def layer_error(self, layer: Layer) -> float:
         """Return the standard deviation of the mean of w^2 over this layer, relative to E[w^2].
 
+        >>> from pytest_initcheck.layer_kinds import dense
         >>> round(Scheme("lecun_normal", "normal").layer_error(dense(256, 256)), 4)
         0.0055
         """
@@ -244,6 +247,7 @@ class Scheme:
 
         Raises ConfigError for a layer that the scheme cannot fill.
 
+        >>> from pytest_initcheck.layer_kinds import dense
         >>> Scheme("lecun_normal", "normal").sample(np.random.default_rng(0), dense(3, 8)).shape
         (3, 8)
         """

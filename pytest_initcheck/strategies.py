@@ -22,10 +22,7 @@ from pytest_initcheck.activations import activation as activation_named
 from pytest_initcheck.errors import ConfigError, did_you_mean
 from pytest_initcheck.initializers import library_schemes, matched, named_schemes
 from pytest_initcheck.inputs import Images, Normal, Uniform
-from pytest_initcheck.layers import (
-    CELLS,
-    Kind,
-    Layer,
+from pytest_initcheck.layer_kinds import (
     conv,
     conv_transposed,
     dense,
@@ -36,6 +33,7 @@ from pytest_initcheck.layers import (
     recurrent,
     tied,
 )
+from pytest_initcheck.layers import CELLS, Kind, Layer
 from pytest_initcheck.networks import (
     FRAMEWORKS,
     TEXTBOOK_ACTIVATIONS,
