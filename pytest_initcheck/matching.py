@@ -104,6 +104,7 @@ def needs(which: str | Activation, layer: Layer, criterion: str | None = None) -
 
     Raises ConfigError for an unknown activation or criterion.
 
+    >>> from pytest_initcheck.layer_kinds import depthwise_conv
     >>> [need] = needs("relu", depthwise_conv(64, 3, 3), "backward")
     >>> round(need.low, 6), need.fan
     (0.222222, 9)
