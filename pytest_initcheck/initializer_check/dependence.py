@@ -15,6 +15,8 @@ from pytest_initcheck.significance import excess_correlation, normalised_rows
 
 _NEAR = 0.99
 """Rows whose cosine is beyond it are copies of each other, up to a factor."""
+_ROUNDING = 1e-9
+"""By how much the projections of equal rows may differ, relatively."""
 _ENTRIES = 16
 """Rows with that many entries do not come so near by chance: below 1e-12 per pair."""
 
@@ -52,7 +54,8 @@ def _equal(matrix: Array, what: str) -> Copies | None:
     direction = np.random.default_rng(0).standard_normal(matrix.shape[1])
     projected = matrix @ direction
     order = np.argsort(projected, kind="stable")
-    first, second = order[:-1], order[1:]
+    close = np.flatnonzero(np.diff(projected[order]) <= _ROUNDING * np.abs(projected).max())
+    first, second = order[close], order[close + 1]
     equal = (matrix[first] == matrix[second]).all(1) & (matrix[first] != 0).any(1)
     if not equal.any():
         return None

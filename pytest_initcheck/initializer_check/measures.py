@@ -22,7 +22,7 @@ from pytest_initcheck.recogniser import fits_exactly
 from pytest_initcheck.schemes import Scheme
 
 _LOWEST_KURTOSIS, _HIGHEST_KURTOSIS = 3.0, 30.0
-_SHAPE_LEVEL = 0.05
+_SHAPE_LEVEL = 0.02
 _SHAPE_TESTS = 3
 _ENTRIES = 4096
 _MOST_SEEDS = 1024
