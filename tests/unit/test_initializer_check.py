@@ -14,6 +14,8 @@ import pytest
 
 import pytest_initcheck as ic
 from pytest_initcheck import initializers as init
+from pytest_initcheck import probes
+from pytest_initcheck.errors import ModelError
 from pytest_initcheck.initializer_check.forms import form_of, layer_of
 
 SQUARE = init.dense(64, 64)
@@ -372,6 +374,23 @@ def test_a_wrong_return_value_is_one_clear_line(returned, what):
     report = checked(lambda shape: returned)
     assert report.verdict == "error"
     assert re.search(f"returned {what} for shape \\(64, 64\\)", report.error)
+
+
+def test_a_torch_form_without_torch_is_one_clear_line(monkeypatch):
+    def missing(framework):
+        raise ModelError(f"{framework} is not installed; run: python -m pip install 'x[{framework}]'")
+
+    monkeypatch.setattr(probes, "named", missing)
+    with pytest.raises(
+        ic.ConfigError, match=r"my_init_ seems to fill a torch tensor.*pip install"
+    ) as error:
+        ic.check_initializer(my_init_, SQUARE)
+    assert "\n" not in str(error.value)
+    assert "names its parameter shape" in str(error.value)
+
+
+def my_init_(weight):
+    weight.normal_()
 
 
 # -- seeds ---------------------------------------------------------------------------------------
