@@ -138,9 +138,15 @@ def _asked(
         if reason := wanted.misfit(native):
             raise ConfigError(f"{reason}; {native.text} has shape {native.shape}")
         if criterion is None:
-            root = wanted.layer_variance(native) ** 0.5
-            found = (Need("scheme", 1.0, root, root),)
+            found = (_need_of(wanted, wanted.layer_variance(native)),)
     return Asked(layer, found, limits, wanted, native)
+
+
+def _need_of(wanted: Scheme, variance: float) -> Need:
+    """What a scheme gives, as gain^2 / fan where it is of that form."""
+    scaled = wanted.draw in ("normal", "uniform", "truncated_normal") and wanted.mode != "absolute"
+    gain = abs(wanted.gain) if scaled and variance else variance**0.5
+    return Need("scheme", gain**2 / variance if variance else 1.0, gain, gain)
 
 
 def _scheme_note(

@@ -193,11 +193,14 @@ def fix(need: Need, layer: Layer, form: Form, activation: str | None) -> str:
     std = gain / math.sqrt(need.fan)
     root = f"sqrt({formula(gain**2, need.fan)})"
     if form.kind in ("tensor", "module"):
-        target = "weight" if form.kind == "tensor" else "module.weight"
+        attention = layer.kind == "fused" and layer.units == 3 * layer.inputs
+        names = {"recurrent": "weight_ih_l0", "fused": "in_proj_weight" if attention else "weight"}
+        held = names.get(layer.kind, "weight")
+        target = "weight" if form.kind == "tensor" else f"module.{held}"
         plain = layer.kind in ("dense", "conv") and layer.layout == "torch"
         if plain and need.criterion == "forward" and activation == "relu":
             return f"nn.init.kaiming_normal_({target}, nonlinearity='relu')"
         return f"nn.init.normal_({target}, std={std:.4g})  # {root}"
     if "key" in form.filled:
-        return f"{std:.4g} * jax.random.normal({'key'}, shape)  # {root}"
+        return f"{std:.4g} * jax.random.normal(key, shape)  # {root}"
     return f"rng.normal(0.0, {std:.4g}, shape)  # {root}"

@@ -132,7 +132,7 @@ class _Say:
     def _needed(self) -> str:
         needs = self.asked.needs
         if needs[0].criterion == "scheme" and self.asked.scheme is not None:
-            return f"{self.asked.scheme.name} gives {needs[0].low:.3g}"
+            return f"{self.asked.scheme.name} gives {_range(needs[0])}"
         told: dict[str, list[str]] = {}
         for need in needs:
             told.setdefault(_range(need), []).append(need.criterion)
@@ -200,8 +200,8 @@ class _Say:
         mend = ""
         if cut and reach > 1.01 * limit:
             cause = (
-                f"nothing is cut: trunc_normal_'s a and b are values, not standard deviations, and "
-                f"lie far out at this scale{self._looks()}"
+                f"nothing is cut here{self._looks()}; trunc_normal_'s own a and b are values, not "
+                "standard deviations, and lie far out where weights are small"
             )
             mend = (
                 f"nn.init.trunc_normal_(weight, std={law.scale:.4g}, a={law.low:.4g}, b={law.high:.4g})"
