@@ -229,6 +229,57 @@ MUTANTS = (
         "CLEAN_INITS = 3",
         "tests/unit/test_engine.py::test_a_good_network_passes_every_invariant_in_three_replicates",
     ),
+    Mutant(
+        "transposed fan",
+        "layers.py",
+        'return _whole(fan / self._skipped) if self.kind == "conv_transposed" else fan',
+        "return fan",
+        "tests/unit/test_layers.py::test_fans_are_what_counting_gives",
+    ),
+    Mutant(
+        "grouped fan",
+        "layers.py",
+        "self.units // self.groups // self.blocks",
+        "self.units // self.blocks",
+        "tests/unit/test_layers.py::test_fans_are_what_counting_gives",
+    ),
+    Mutant(
+        "orthogonal kurtosis",
+        "schemes.py",
+        "taps * 3 * n / (n + 2)",
+        "taps * 3.0",
+        "tests/unit/test_schemes.py::test_the_kurtosis_of_orthogonal_draws_is_exact_at_small_sides",
+    ),
+    Mutant(
+        "inits per replicate",
+        "initializer_check/measures.py",
+        "_ENTRIES = 4096\n",
+        "_ENTRIES = 64\n",
+        "tests/unit/test_initializer_check.py"
+        "::test_a_quarter_off_is_seen_at_8x8_and_five_per_cent_is_allowed",
+    ),
+    Mutant(
+        "needed variance",
+        "initializer_check/measures.py",
+        "low=(1 - allowed) * (1 - luck)",
+        "low=0.0",
+        "tests/unit/test_initializer_check.py"
+        "::test_a_quarter_off_is_seen_at_8x8_and_five_per_cent_is_allowed",
+    ),
+    Mutant(
+        "copied rows",
+        "initializer_check/measures.py",
+        "share, high=0.0, limit",
+        "share, high=1.0, limit",
+        "tests/unit/test_initializer_check.py::test_copies_fail_independence",
+    ),
+    Mutant(
+        "fixed seed of an init",
+        "initializer_check/__init__.py",
+        "if deterministic and len(",
+        "if not deterministic and len(",
+        "tests/unit/test_initializer_check.py::test_a_fixed_seed_is_an_error",
+    ),
 )
 
 

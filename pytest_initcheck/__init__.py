@@ -24,17 +24,20 @@ _HOMES = {
         "stays_finite",
     ),
     "engine": ("check",),
+    "initializer_check": ("check_initializer",),
     "errors": (
         "ConfigError",
         "DeadReluViolation",
         "FiniteViolation",
         "InitCheckError",
         "InitCheckWarning",
+        "InitializerViolation",
         "InputsViolation",
         "SaturationViolation",
         "VarianceViolation",
     ),
     "inputs": ("call", "images", "inputs_from", "normal", "one_hot", "tokens", "uniform"),
+    "report.initializer": ("InitializerReport",),
     "report.result": ("Finding", "Report"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -63,9 +66,11 @@ if TYPE_CHECKING:
     from pytest_initcheck.errors import FiniteViolation as FiniteViolation
     from pytest_initcheck.errors import InitCheckError as InitCheckError
     from pytest_initcheck.errors import InitCheckWarning as InitCheckWarning
+    from pytest_initcheck.errors import InitializerViolation as InitializerViolation
     from pytest_initcheck.errors import InputsViolation as InputsViolation
     from pytest_initcheck.errors import SaturationViolation as SaturationViolation
     from pytest_initcheck.errors import VarianceViolation as VarianceViolation
+    from pytest_initcheck.initializer_check import check_initializer as check_initializer
     from pytest_initcheck.inputs import call as call
     from pytest_initcheck.inputs import images as images
     from pytest_initcheck.inputs import inputs_from as inputs_from
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.inputs import one_hot as one_hot
     from pytest_initcheck.inputs import tokens as tokens
     from pytest_initcheck.inputs import uniform as uniform
+    from pytest_initcheck.report.initializer import InitializerReport as InitializerReport
     from pytest_initcheck.report.result import Finding as Finding
     from pytest_initcheck.report.result import Report as Report
 

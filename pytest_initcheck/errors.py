@@ -34,6 +34,10 @@ class DeadReluViolation(InitCheckError):
     """Rectifier units are inactive on every input."""
 
 
+class InitializerViolation(InitCheckError):
+    """An initialiser does not give the variance, mean or independence that is needed."""
+
+
 VIOLATIONS: dict[str, type[InitCheckError]] = {
     "finite": FiniteViolation,
     "inputs": InputsViolation,
@@ -43,7 +47,7 @@ VIOLATIONS: dict[str, type[InitCheckError]] = {
 }
 
 
-for _each in (InitCheckError, *VIOLATIONS.values()):
+for _each in (InitCheckError, InitializerViolation, *VIOLATIONS.values()):
     _each.__module__ = "pytest_initcheck"  # the name that a test summary shows
 del _each
 

@@ -83,7 +83,8 @@ def preserved_random_states() -> Iterator[None]:
             probe.restore_random_state(state)
 
 
-def _seed_everything(seed: int) -> tuple[str, ...]:
+def seed_everything(seed: int) -> tuple[str, ...]:
+    """Seed Python, NumPy and the loaded frameworks; return the names of those."""
     random.seed(seed)
     loaded = probes.loaded()
     for probe in loaded:
@@ -147,18 +148,18 @@ def build(
     """
     seed = number(sequence)
     name = filled_parameter(factory, example)
-    before = _seed_everything(seed)
+    before = seed_everything(seed)
     model = _called(factory, name, seed, example)
     after = tuple(probe.FRAMEWORK for probe in probes.loaded())
     if after != before:
         # the factory imported its framework, whose state was not seeded for this first build
-        _seed_everything(seed)
+        seed_everything(seed)
         model = _called(factory, name, seed, example)
     return model
 
 
 def _called(factory: Callable[..., Any], name: str | None, seed: int, example: Mapping[str, Any]) -> Any:
-    filled = {} if name is None else {name: _generator(name, seed)}
+    filled = {} if name is None else {name: generator(name, seed)}
     try:
         return factory(**example, **filled)
     except (Exception, SystemExit) as error:
@@ -170,7 +171,8 @@ def _called(factory: Callable[..., Any], name: str | None, seed: int, example: M
         ) from error
 
 
-def _generator(name: str, seed: int) -> Any:
+def generator(name: str, seed: int) -> Any:
+    """Return what a parameter of this name is filled with: rng, generator or key."""
     if name == "rng":
         return np.random.default_rng(seed)
     if name == "key":

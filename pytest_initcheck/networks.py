@@ -18,7 +18,9 @@ from pytest_initcheck import theory
 from pytest_initcheck.activations import Array, activation
 from pytest_initcheck.errors import ConfigError, ModelError, did_you_mean
 from pytest_initcheck.initializers import lecun_normal
-from pytest_initcheck.schemes import TRUNCATED_STD, Layer, Scheme, dense
+from pytest_initcheck.layer_kinds import dense
+from pytest_initcheck.layers import Layer
+from pytest_initcheck.schemes import TRUNCATED_STD, Scheme
 
 Framework = Literal["numpy", "torch"]
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
@@ -194,7 +196,7 @@ def build_torch(spec: NetworkSpec) -> Any:
 
     modules: list[Any] = []
     for index, (layer, scheme) in enumerate(zip(spec.layers, spec.schemes, strict=True)):
-        linear = nn.Linear(layer.fan_in, layer.units, bias=spec.bias)
+        linear = nn.Linear(layer.inputs, layer.units, bias=spec.bias)
         _fill(linear, scheme, layer)
         modules.append(linear)
         if index < spec.depth - 1:

@@ -20,8 +20,20 @@ from pytest_initcheck import theory
 from pytest_initcheck.activations import NAMES, Family
 from pytest_initcheck.activations import activation as activation_named
 from pytest_initcheck.errors import ConfigError, did_you_mean
-from pytest_initcheck.initializers import matched, named_schemes
+from pytest_initcheck.initializers import library_schemes, matched, named_schemes
 from pytest_initcheck.inputs import Images, Normal, Uniform
+from pytest_initcheck.layer_kinds import (
+    conv,
+    conv_transposed,
+    dense,
+    depthwise_conv,
+    embedding,
+    fused_qkv,
+    grouped_conv,
+    recurrent,
+    tied,
+)
+from pytest_initcheck.layers import CELLS, Kind, Layer
 from pytest_initcheck.networks import (
     FRAMEWORKS,
     TEXTBOOK_ACTIVATIONS,
@@ -29,13 +41,15 @@ from pytest_initcheck.networks import (
     NetworkSpec,
     textbook_depth,
 )
-from pytest_initcheck.schemes import Kind, Layer, Scheme, conv, dense
+from pytest_initcheck.schemes import Scheme
 
 __all__ = ["activations", "initializers", "input_distributions", "layer_shapes", "networks"]
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _FAMILIES: tuple[Family, ...] = get_args(Family)
 _KERNELS = ((3, 3), (1, 1), (3,), (5, 5), (7, 7), (3, 5))
+_STRIDES = (1, 2, 3)
+_GROUPS = (1, 2, 4, 8)
 _SLOPES = (0.01, 0.1, 0.2, 0.3)
 _ALPHAS = (0.5, 2.0)
 _USUAL = ("relu", "leaky_relu(0.01)", "tanh", "selu", "elu", "gelu", "silu", "sigmoid")
@@ -129,10 +143,12 @@ def layer_shapes(
     min_width: int = 8,
     max_width: int = 256,
 ) -> Layer:
-    """Return a strategy for the shapes of dense and convolution weights.
+    """Return a strategy for the shapes of weights.
 
-    * ``kinds`` are the kinds of layer, simplest first.
-    * ``min_width`` and ``max_width`` bound inputs and units, for convolutions the channels.
+    * ``kinds`` are the kinds of layer, simplest first: dense, conv, grouped_conv, depthwise_conv,
+      conv_transposed, embedding, fused (query, key and value), recurrent, tied.
+    * ``min_width`` and ``max_width`` bound inputs and units, for convolutions the channels, for fused
+      and recurrent weights those of one block.
 
     Shrinks to a square dense layer of ``min_width``.
     """
@@ -140,9 +156,31 @@ def layer_shapes(
     _check_range("min_width", min_width, "max_width", max_width, 1)
     kind = draw(st.sampled_from(kinds))
     inputs, units = (draw(st.integers(min_width, max_width)) for _ in range(2))
-    if kind == "dense":
-        return dense(inputs, units)
-    return conv(inputs, units, *draw(st.sampled_from(_KERNELS)))
+    match kind:
+        case "dense":
+            return dense(inputs, units)
+        case "embedding":
+            return embedding(inputs, units)
+        case "tied":
+            return tied(inputs, units)
+        case "fused":
+            return fused_qkv(units)
+        case "recurrent":
+            return recurrent(inputs, units, cell=draw(st.sampled_from(list(CELLS))))
+    kernel = draw(st.sampled_from(_KERNELS))
+    if kind == "conv":
+        return conv(inputs, units, *kernel)
+    # always drawn, and cut afterwards: Hypothesis calls the shortest example the simplest
+    stride = min(draw(st.sampled_from(_STRIDES)), *kernel)
+    if kind == "conv_transposed":
+        return conv_transposed(inputs, units, *kernel, stride=stride)
+    if kind == "depthwise_conv":
+        return depthwise_conv(inputs, *kernel, stride=stride)
+    groups = draw(st.sampled_from(_GROUPS))
+    channels, outputs = (side - side % groups for side in (inputs, units))
+    if min(channels, outputs) < min_width:
+        groups, channels, outputs = 1, inputs, units
+    return grouped_conv(channels, outputs, *kernel, groups=groups, stride=stride)
 
 
 def _names(families: Sequence[Family]) -> tuple[str, ...]:
@@ -172,16 +210,19 @@ def activations(draw: DrawFn, *, families: tuple[Family, ...] | None = None) -> 
 def initializers(draw: DrawFn, *, activation: str | None = None) -> Scheme:
     """Return a strategy for initialisation schemes.
 
-    * ``activation`` narrows them to those that keep the length under it; by default every named
-      scheme is drawn, the wrong ones included.
+    * ``activation`` narrows them to those that keep the length under it; by default every textbook
+      scheme is drawn, the wrong ones included, and those of torch, keras and jax.
 
     Shrinks to He's normal scheme, or to the most usual one that matches.
     """
     _check_activation(activation)
     if activation is not None:
         return draw(st.sampled_from(matched(activation)))
-    schemes = sorted(named_schemes(), key=lambda scheme: scheme.name != "he_normal")
-    return draw(st.sampled_from(schemes))
+    return draw(st.sampled_from((*_textbook(), *library_schemes())))
+
+
+def _textbook() -> list[Scheme]:
+    return sorted(named_schemes(), key=lambda scheme: scheme.name != "he_normal")
 
 
 @st.composite
@@ -233,7 +274,7 @@ def networks(
     depth = draw(st.integers(min_depth, int(deepest(name, width))))
     features = max(1, round(width * draw(st.sampled_from(_FEATURE_RATIOS))))
     outputs = draw(st.integers(1, _MOST_OUTPUTS))
-    scheme = draw(st.sampled_from(matched(name))) if matching else draw(initializers())
+    scheme = draw(st.sampled_from(matched(name) if matching else _textbook()))
     unstable = matching and theory.length_slope(name) > 1 + 1e-9
     return NetworkSpec(
         (features, *[width] * depth, outputs),

@@ -54,11 +54,11 @@ def _lines(report: Report, invariant: str | None, width: int, table: bool) -> It
             if name not in reported:
                 yield f"  {name:<11}{_result(result)}"
     elif findings and (note := report.invariants[invariant].note):
-        yield from _labelled("note", note, width)
+        yield from labelled("note", note, width)
     for note in report.notes:
-        yield from _labelled("note", note, width)
+        yield from labelled("note", note, width)
     for place in report.unobserved:
-        yield from _labelled("unobserved", place, width)
+        yield from labelled("unobserved", place, width)
     if table:
         yield from site_table(report.sites, width)
         yield from cost(report)
@@ -97,14 +97,20 @@ def _first_line(report: Report, finding: Finding) -> str:
 
 
 def _finding(report: Report, finding: Finding, width: int) -> Iterator[str]:
-    yield _first_line(report, finding)
-    yield from _labelled("cause", finding.cause, width)
+    yield from finding_lines(_first_line(report, finding), finding, width)
+
+
+def finding_lines(first: str, finding: Finding, width: int = 80) -> Iterator[str]:
+    """Yield a finding's first line, then its cause, fix and proof."""
+    yield first
+    yield from labelled("cause", finding.cause, width)
     if finding.fix:
         yield f"  fix     {plain(finding.fix)}"  # code is copied, so never broken
-    yield from _labelled("proof", finding.proof, width)
+    yield from labelled("proof", finding.proof, width)
 
 
-def _labelled(label: str, text: str, width: int) -> Iterator[str]:
+def labelled(label: str, text: str, width: int = 80) -> Iterator[str]:
+    """Yield a text under its label, wrapped; nothing for an empty one."""
     if text:
         start = f"  {label:<7} "
         yield from textwrap.wrap(

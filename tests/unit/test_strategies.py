@@ -16,7 +16,16 @@ from hypothesis.errors import InvalidArgument, NoSuchExample
 from pytest_initcheck import inputs, theory
 from pytest_initcheck import strategies as ist
 from pytest_initcheck.activations import NAMES, Family, activation
-from pytest_initcheck.initializers import conv, dense, he_normal, matched, named_schemes
+from pytest_initcheck.initializers import (
+    conv,
+    dense,
+    he_normal,
+    library_schemes,
+    matched,
+    named_schemes,
+)
+from pytest_initcheck.layer_kinds import grouped_conv
+from pytest_initcheck.layers import Kind
 from pytest_initcheck.networks import TEXTBOOK_ACTIVATIONS, NetworkSpec, textbook_depth
 
 QUIET = settings(
@@ -115,6 +124,10 @@ def test_the_arguments_are_keywords():
         (ist.input_distributions(max_std=0.5), inputs.normal(8, std=0.5)),
         (ist.layer_shapes(), dense(8, 8)),
         (ist.layer_shapes(kinds=("conv",), min_width=2), conv(2, 2, 3, 3)),
+        (
+            ist.layer_shapes(kinds=("grouped_conv",), min_width=2),
+            grouped_conv(2, 2, 3, 3, groups=1),
+        ),
         (ist.activations(), "relu"),
         (ist.activations(families=("bounded",)), "tanh"),
         (ist.initializers(), he_normal()),
@@ -170,19 +183,18 @@ def test_inputs_of_every_kind_are_reached():
 
 @given(ist.layer_shapes(min_width=4, max_width=20))
 def test_layers_keep_their_bounds(layer):
-    if layer.kind == "dense":
-        sides = layer.shape
-    else:
-        sides, kernel = layer.shape[:2], layer.shape[2:]
-        assert kernel
-        assert layer.fan_in == sides[1] * math.prod(kernel)
-    assert all(4 <= side <= 20 for side in sides)
+    assert 4 <= layer.inputs <= 20
+    assert 4 <= layer.units // layer.blocks <= 20
+    assert bool(layer.kernel) == ("conv" in layer.kind)
+    assert layer.stride <= min(layer.kernel, default=1)
     assert he_normal().sample(np.random.default_rng(0), layer).shape == layer.shape
 
 
-def test_both_kinds_of_layer_are_reached_and_either_can_be_left_out():
-    assert reaches(ist.layer_shapes(), lambda layer: layer.kind == "conv")
-    assert not reaches(ist.layer_shapes(kinds=("dense",)), lambda layer: layer.kind == "conv")
+@pytest.mark.parametrize("kind", typing.get_args(Kind))
+def test_every_kind_of_layer_is_reached_and_can_be_left_out(kind):
+    assert reaches(ist.layer_shapes(), lambda layer: layer.kind == kind)
+    others = tuple(each for each in typing.get_args(Kind) if each != kind)
+    assert not reaches(ist.layer_shapes(kinds=others), lambda layer: layer.kind == kind)
 
 
 @pytest.mark.parametrize("family", typing.get_args(Family))
@@ -195,7 +207,7 @@ def test_a_family_narrows_the_activations(family):
 
 
 def test_any_named_scheme_or_those_that_match():
-    for scheme in named_schemes():
+    for scheme in (*named_schemes(), *library_schemes()[::8]):
         assert reaches(ist.initializers(), lambda drawn, scheme=scheme: drawn == scheme)
     for scheme in matched("gelu"):
         strategy = ist.initializers(activation="gelu")
