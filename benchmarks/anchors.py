@@ -21,7 +21,8 @@ import numpy as np
 
 from pytest_initcheck import initializers, theory
 from pytest_initcheck.activations import activation
-from pytest_initcheck.initializers import TRUNCATED_STD, conv
+from pytest_initcheck.initializers import conv
+from pytest_initcheck.initializers.schemes import TRUNCATED_STD
 
 HE = "He et al. 2015"
 GLOROT = "Glorot and Bengio 2010"

@@ -18,9 +18,9 @@ from pytest_initcheck import theory
 from pytest_initcheck.activations import Array, activation
 from pytest_initcheck.errors import ConfigError, ModelError, did_you_mean
 from pytest_initcheck.initializers import lecun_normal
-from pytest_initcheck.layer_kinds import dense
-from pytest_initcheck.layers import Layer
-from pytest_initcheck.schemes import TRUNCATED_STD, Scheme
+from pytest_initcheck.initializers.layer_kinds import dense
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.schemes import TRUNCATED_STD, Scheme
 
 Framework = Literal["numpy", "torch"]
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)

@@ -21,8 +21,7 @@ from pytest_initcheck.activations import NAMES, Family
 from pytest_initcheck.activations import activation as activation_named
 from pytest_initcheck.errors import ConfigError, did_you_mean
 from pytest_initcheck.initializers import library_schemes, matched, named_schemes
-from pytest_initcheck.inputs import Images, Normal, Uniform
-from pytest_initcheck.layer_kinds import (
+from pytest_initcheck.initializers.layer_kinds import (
     conv,
     conv_transposed,
     dense,
@@ -33,7 +32,9 @@ from pytest_initcheck.layer_kinds import (
     recurrent,
     tied,
 )
-from pytest_initcheck.layers import CELLS, Kind, Layer
+from pytest_initcheck.initializers.layers import CELLS, Kind, Layer
+from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.inputs import Images, Normal, Uniform
 from pytest_initcheck.networks import (
     FRAMEWORKS,
     TEXTBOOK_ACTIVATIONS,
@@ -41,7 +42,6 @@ from pytest_initcheck.networks import (
     NetworkSpec,
     textbook_depth,
 )
-from pytest_initcheck.schemes import Scheme
 
 __all__ = ["activations", "initializers", "input_distributions", "layer_shapes", "networks"]
 

@@ -27,13 +27,13 @@ from pytest_initcheck.initializer_check.measures import (
     second_moment,
     seeds_wanted,
 )
-from pytest_initcheck.layers import Layer
-from pytest_initcheck.library_schemes import scheme as scheme_named
-from pytest_initcheck.matching import Need, needs
-from pytest_initcheck.recogniser import recognise
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.library_schemes import scheme as scheme_named
+from pytest_initcheck.initializers.matching import Need, needs
+from pytest_initcheck.initializers.recogniser import recognise
+from pytest_initcheck.initializers.schemes import Scheme
 from pytest_initcheck.report.initializer import InitializerReport
 from pytest_initcheck.report.result import VERDICT_ORDER
-from pytest_initcheck.schemes import Scheme
 
 __all__ = ["check_initializer"]
 

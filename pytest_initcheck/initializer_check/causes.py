@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_initcheck.initializer_check.forms import Form
-from pytest_initcheck.layers import Layer, Library
-from pytest_initcheck.marginals import Marginal
-from pytest_initcheck.matching import Need
-from pytest_initcheck.schemes import TRUNCATED_STD
+from pytest_initcheck.initializers.layers import Layer, Library
+from pytest_initcheck.initializers.marginals import Marginal
+from pytest_initcheck.initializers.matching import Need
+from pytest_initcheck.initializers.schemes import TRUNCATED_STD
 
 _CLOSE = 0.02
 """How near a formula must come, relatively, besides three standard deviations of luck."""

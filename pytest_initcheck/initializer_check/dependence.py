@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_initcheck.activations import Array
-from pytest_initcheck.layers import Layer
-from pytest_initcheck.significance import excess_correlation, normalised_rows
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.significance import excess_correlation, normalised_rows
 
 _NEAR = 0.99
 """Rows whose cosine is beyond it are copies of each other, up to a factor."""

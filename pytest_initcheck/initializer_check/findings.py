@@ -14,8 +14,8 @@ from pytest_initcheck.initializer_check.causes import explained, fix, formula
 from pytest_initcheck.initializer_check.dependence import Copies, copies
 from pytest_initcheck.initializer_check.forms import Form
 from pytest_initcheck.initializer_check.measures import Asked, second_moment, spread
-from pytest_initcheck.matching import Need
-from pytest_initcheck.recogniser import Match
+from pytest_initcheck.initializers.matching import Need
+from pytest_initcheck.initializers.recogniser import Match
 from pytest_initcheck.report.result import Finding
 
 

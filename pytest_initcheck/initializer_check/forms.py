@@ -17,10 +17,10 @@ from pytest_initcheck import probes
 from pytest_initcheck.activations import Array
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.factory import generator, number, seed_everything
-from pytest_initcheck.layer_kinds import conv, dense
-from pytest_initcheck.layers import Layer
+from pytest_initcheck.initializers.layer_kinds import conv, dense
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.schemes import Scheme
 from pytest_initcheck.probes.tracebacks import user_traceback
-from pytest_initcheck.schemes import Scheme
 
 _MODULE = ("module", "layer", "m", "mod")
 _SHAPE = ("shape", "size")

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_initcheck import significance
 from pytest_initcheck.activations import Array
 from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.initializer_check.dependence import copies, shared_directions
+from pytest_initcheck.initializers import significance
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.matching import Need
+from pytest_initcheck.initializers.recogniser import fits_exactly
+from pytest_initcheck.initializers.schemes import Scheme
 from pytest_initcheck.invariants import SLACK, Measure
-from pytest_initcheck.layers import Layer
-from pytest_initcheck.matching import Need
-from pytest_initcheck.recogniser import fits_exactly
-from pytest_initcheck.schemes import Scheme
 
 _LOWEST_KURTOSIS, _HIGHEST_KURTOSIS = 3.0, 30.0
 _SHAPE_LEVEL = 0.02

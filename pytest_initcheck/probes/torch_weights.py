@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.activations import Array
 from pytest_initcheck.errors import ModelError
-from pytest_initcheck.layers import Layer
+from pytest_initcheck.initializers.layers import Layer
 
 
 def fill_tensor(call: Callable[[Any], Any], layer: Layer, who: str) -> Array:

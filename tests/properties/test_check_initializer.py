@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import pytest_initcheck as ic
 from pytest_initcheck import strategies as ist
 from pytest_initcheck.activations import NAMES
-from pytest_initcheck.layers import Kind, Layer
-from pytest_initcheck.matching import CRITERIA, matched, needs
+from pytest_initcheck.initializers.layers import Kind, Layer
+from pytest_initcheck.initializers.matching import CRITERIA, matched, needs
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
 KINDS: tuple[Kind, ...] = (

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from pytest_initcheck import initializers as init
-from pytest_initcheck.library_schemes import LIBRARY
+from pytest_initcheck.initializers.library_schemes import LIBRARY
+from pytest_initcheck.initializers.torch_schemes import torch_gain
 from pytest_initcheck.probes.torch_weights import module_of
-from pytest_initcheck.torch_schemes import torch_gain
 
 LAYERS = tuple(
     layer.laid_out("torch")

@@ -12,7 +12,7 @@ from pytest_initcheck import initializers as init
 from pytest_initcheck import theory
 from pytest_initcheck.activations import NAMES, activation
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.schemes import TRUNCATED_STD, Scheme
+from pytest_initcheck.initializers.schemes import TRUNCATED_STD, Scheme
 
 SCHEMES = {scheme.name: scheme for scheme in init.named_schemes()}
 LAYERS = (init.dense(200, 300), init.dense(300, 200), init.conv(20, 40, 3, 5), init.conv(64, 8, 3))

@@ -9,9 +9,9 @@ import pytest
 
 from pytest_initcheck import initializers as init
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.library_schemes import LIBRARY
-from pytest_initcheck.schemes import TRUNCATED_STD
-from pytest_initcheck.textbook import TEXTBOOK
+from pytest_initcheck.initializers.library_schemes import LIBRARY
+from pytest_initcheck.initializers.schemes import TRUNCATED_STD
+from pytest_initcheck.initializers.textbook import TEXTBOOK
 
 CONV = init.conv(16, 32, 3, 3, layout="keras")  # [3, 3, 16, 32]: fans 144 and 288
 CUT = TRUNCATED_STD**2

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pytest_initcheck import initializers as init
-from pytest_initcheck import significance
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.marginals import Marginal
+from pytest_initcheck.initializers import significance
+from pytest_initcheck.initializers.marginals import Marginal
 
 LAYER = init.dense(256, 128)
 

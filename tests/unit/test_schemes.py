@@ -10,8 +10,8 @@ import pytest
 
 from pytest_initcheck import initializers as init
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.marginals import Marginal, normal_cdf
-from pytest_initcheck.schemes import Scheme
+from pytest_initcheck.initializers.marginals import Marginal, normal_cdf
+from pytest_initcheck.initializers.schemes import Scheme
 
 LAYERS = (
     init.dense(64, 48),

@@ -24,8 +24,8 @@ from pytest_initcheck.initializers import (
     matched,
     named_schemes,
 )
-from pytest_initcheck.layer_kinds import grouped_conv
-from pytest_initcheck.layers import Kind
+from pytest_initcheck.initializers.layer_kinds import grouped_conv
+from pytest_initcheck.initializers.layers import Kind
 from pytest_initcheck.networks import TEXTBOOK_ACTIVATIONS, NetworkSpec, textbook_depth
 
 QUIET = settings(

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 from pytest_initcheck import theory
 from pytest_initcheck.activations import Activation, activation
 from pytest_initcheck.errors import ConfigError, did_you_mean
-from pytest_initcheck.layers import Layer
-from pytest_initcheck.schemes import Scheme
-from pytest_initcheck.textbook import orthogonal, spread, xavier_normal, xavier_uniform
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.initializers.textbook import orthogonal, spread, xavier_normal, xavier_uniform
 
 Criterion = Literal["forward", "backward", "compromise"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
@@ -104,7 +104,7 @@ def needs(which: str | Activation, layer: Layer, criterion: str | None = None) -
 
     Raises ConfigError for an unknown activation or criterion.
 
-    >>> from pytest_initcheck.layer_kinds import depthwise_conv
+    >>> from pytest_initcheck.initializers.layer_kinds import depthwise_conv
     >>> [need] = needs("relu", depthwise_conv(64, 3, 3), "backward")
     >>> round(need.low, 6), need.fan
     (0.222222, 9)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from pytest_initcheck.layer_kinds import (
+from pytest_initcheck.initializers.layer_kinds import (
     conv,
     conv_transposed,
     dense,
@@ -19,9 +19,9 @@ from pytest_initcheck.layer_kinds import (
     recurrent,
     tied,
 )
-from pytest_initcheck.layers import CELLS, Kind, Layer
-from pytest_initcheck.library_schemes import library_schemes, scheme
-from pytest_initcheck.matching import (
+from pytest_initcheck.initializers.layers import CELLS, Kind, Layer
+from pytest_initcheck.initializers.library_schemes import library_schemes, scheme
+from pytest_initcheck.initializers.matching import (
     CRITERIA,
     Criterion,
     Need,
@@ -29,9 +29,9 @@ from pytest_initcheck.matching import (
     needed_variance,
     needs,
 )
-from pytest_initcheck.recogniser import Match, recognise
-from pytest_initcheck.schemes import Scheme
-from pytest_initcheck.textbook import (
+from pytest_initcheck.initializers.recogniser import Match, recognise
+from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.initializers.textbook import (
     constant,
     delta_orthogonal,
     fixup,
@@ -57,7 +57,7 @@ from pytest_initcheck.textbook import (
     xavier_uniform,
     zeros,
 )
-from pytest_initcheck.torch_schemes import torch_gain
+from pytest_initcheck.initializers.torch_schemes import torch_gain
 
 __all__ = [
     "CELLS",

@@ -1,7 +1,7 @@
 """A scheme that fills a layer's weight: its exact moments there, and a draw from it.
 
-Schemes are small frozen values; the named ones are in :mod:`pytest_initcheck.textbook` and
-:mod:`pytest_initcheck.library_schemes`.  PYTEST_DONT_REWRITE
+Schemes are small frozen values; the named ones are in :mod:`pytest_initcheck.initializers.textbook` and
+:mod:`pytest_initcheck.initializers.library_schemes`.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from pytest_initcheck.activations import Array
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.layers import Layer, Library
-from pytest_initcheck.marginals import Family, Marginal
-from pytest_initcheck.orthonormal import orthonormal
+from pytest_initcheck.initializers.layers import Layer, Library
+from pytest_initcheck.initializers.marginals import Family, Marginal
+from pytest_initcheck.initializers.orthonormal import orthonormal
 
 Draw = Literal[
     "normal",
@@ -153,7 +153,7 @@ class Scheme:
     def layer_variance(self, layer: Layer) -> float:
         """Return E[w^2] for this layer, exactly.
 
-        >>> from pytest_initcheck.layer_kinds import dense
+        >>> from pytest_initcheck.initializers.layer_kinds import dense
         >>> Scheme("lecun_normal", "normal").layer_variance(dense(256, 8))
         0.00390625
         """
@@ -178,7 +178,7 @@ class Scheme:
         An orthogonal draw has E[w^4] = 3 / (n (n + 2)), n its longer side: the fourth moment of a
         coordinate on the sphere (principles.md 6.3).
 
-        >>> from pytest_initcheck.layer_kinds import dense
+        >>> from pytest_initcheck.initializers.layer_kinds import dense
         >>> Scheme("orthogonal", "orthogonal", mode="long_side").layer_kurtosis(dense(8, 4))
         2.4
         """
@@ -192,7 +192,7 @@ class Scheme:
     def layer_error(self, layer: Layer) -> float:
         """Return the standard deviation of the mean of w^2 over this layer, relative to E[w^2].
 
-        >>> from pytest_initcheck.layer_kinds import dense
+        >>> from pytest_initcheck.initializers.layer_kinds import dense
         >>> round(Scheme("lecun_normal", "normal").layer_error(dense(256, 256)), 4)
         0.0055
         """
@@ -247,7 +247,7 @@ class Scheme:
 
         Raises ConfigError for a layer that the scheme cannot fill.
 
-        >>> from pytest_initcheck.layer_kinds import dense
+        >>> from pytest_initcheck.initializers.layer_kinds import dense
         >>> Scheme("lecun_normal", "normal").sample(np.random.default_rng(0), dense(3, 8)).shape
         (3, 8)
         """

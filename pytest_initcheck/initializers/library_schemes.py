@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_initcheck.errors import ConfigError, did_you_mean
-from pytest_initcheck.keras_schemes import KERAS_AND_JAX
-from pytest_initcheck.schemes import Scheme
-from pytest_initcheck.textbook import TEXTBOOK, named
-from pytest_initcheck.torch_schemes import TORCH
+from pytest_initcheck.initializers.keras_schemes import KERAS_AND_JAX
+from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.initializers.textbook import TEXTBOOK, named
+from pytest_initcheck.initializers.torch_schemes import TORCH
 
 LIBRARY: Mapping[str, Callable[..., Scheme]] = MappingProxyType({**TORCH, **KERAS_AND_JAX})
 """The constructors of library schemes by name."""

@@ -11,9 +11,9 @@ from functools import partial
 from types import MappingProxyType
 
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.layers import Library
-from pytest_initcheck.scheme_forms import between, bounded, fan_mode, fixed, one_of, valued
-from pytest_initcheck.schemes import Draw, Mode, Scheme
+from pytest_initcheck.initializers.layers import Library
+from pytest_initcheck.initializers.scheme_forms import between, bounded, fan_mode, fixed, one_of, valued
+from pytest_initcheck.initializers.schemes import Draw, Mode, Scheme
 
 _DRAWS: Mapping[str, Draw] = {
     "truncated_normal": "truncated_normal",

@@ -44,7 +44,7 @@ _CONVOLUTIONS = ("conv", "grouped_conv", "depthwise_conv", "conv_transposed")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The shape of one weight, made by the constructors of :mod:`pytest_initcheck.layer_kinds`.
+    """The shape of one weight, made by the constructors of :mod:`.layer_kinds`.
 
     * ``inputs`` and ``units`` are features, channels, or the rows and columns of an embedding.
     * ``layout`` None leaves it to who asks: dense ``[in, out]``, convolutions ``[out, in, *kernel]``;
@@ -84,7 +84,7 @@ class Layer:
     def fan_in(self) -> float:
         """How many weights reach one output, on average over positions (principles.md 6.1).
 
-        >>> from pytest_initcheck.layer_kinds import conv_transposed
+        >>> from pytest_initcheck.initializers.layer_kinds import conv_transposed
         >>> conv_transposed(64, 32, 4, 4, stride=2).fan_in
         256
         """
@@ -97,7 +97,7 @@ class Layer:
     def fan_out(self) -> float:
         """How many outputs one input reaches, in one block of a fused weight (principles.md 6.1).
 
-        >>> from pytest_initcheck.layer_kinds import depthwise_conv
+        >>> from pytest_initcheck.initializers.layer_kinds import depthwise_conv
         >>> depthwise_conv(64, 3, 3).fan_out
         9
         """
@@ -157,7 +157,7 @@ class Layer:
     def rows(self, weight: Array) -> Array:
         """Return the weight as a matrix ``[units, per_unit]``: what feeds each unit.
 
-        >>> from pytest_initcheck.layer_kinds import dense
+        >>> from pytest_initcheck.initializers.layer_kinds import dense
         >>> dense(3, 2).rows(np.arange(6.0).reshape(3, 2))
         array([[0., 2., 4.],
                [1., 3., 5.]])
@@ -177,7 +177,7 @@ class Layer:
         torch.nn.init._calculate_fan_in_and_fan_out (torch 2.13), keras
         initializers.random_initializers.compute_fans (keras 3.15), jax.nn.initializers (jax 0.10).
 
-        >>> from pytest_initcheck.layer_kinds import depthwise_conv
+        >>> from pytest_initcheck.initializers.layer_kinds import depthwise_conv
         >>> depthwise_conv(64, 3, 3).library_fans("torch")
         (9, 576)
         """
@@ -191,7 +191,7 @@ class Layer:
     def laid_out(self, layout: str) -> Layer:
         """Return the layer with this layout, unless it has one already.
 
-        >>> from pytest_initcheck.layer_kinds import dense
+        >>> from pytest_initcheck.initializers.layer_kinds import dense
         >>> dense(3, 2).laid_out("torch").shape
         (2, 3)
         """
@@ -201,7 +201,7 @@ class Layer:
     def text(self) -> str:
         """The canonical text: two layers that differ have different texts.
 
-        >>> from pytest_initcheck.layer_kinds import grouped_conv
+        >>> from pytest_initcheck.initializers.layer_kinds import grouped_conv
         >>> grouped_conv(32, 64, 3, 3, groups=4, stride=2).text
         'grouped_conv(64x8x3x3, groups=4, stride=2)'
         """

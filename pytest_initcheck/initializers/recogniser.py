@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_initcheck import significance
 from pytest_initcheck.activations import Array
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.layers import Layer
-from pytest_initcheck.library_schemes import library_schemes, scheme
-from pytest_initcheck.marginals import Marginal
-from pytest_initcheck.orthonormal import is_orthogonal
-from pytest_initcheck.schemes import TRUNCATED_STD, Scheme
-from pytest_initcheck.textbook import (
+from pytest_initcheck.initializers import significance
+from pytest_initcheck.initializers.layers import Layer
+from pytest_initcheck.initializers.library_schemes import library_schemes, scheme
+from pytest_initcheck.initializers.marginals import Marginal
+from pytest_initcheck.initializers.orthonormal import is_orthogonal
+from pytest_initcheck.initializers.schemes import TRUNCATED_STD, Scheme
+from pytest_initcheck.initializers.textbook import (
     constant,
     delta_orthogonal,
     gpt2,

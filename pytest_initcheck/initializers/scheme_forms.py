@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 from pytest_initcheck.errors import ConfigError, did_you_mean
-from pytest_initcheck.layers import Library
-from pytest_initcheck.schemes import Mode, Scheme
+from pytest_initcheck.initializers.layers import Library
+from pytest_initcheck.initializers.schemes import Mode, Scheme
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from pytest_initcheck.activations import Activation
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.schemes import Draw, Mode, Scheme
+from pytest_initcheck.initializers.schemes import Draw, Mode, Scheme
 
 
 def named(name: str, **parameters: object) -> str:
@@ -41,7 +41,7 @@ def he_normal(a: float = 0.0, *, mode: Mode = "fan_in") -> Scheme:
 
     >>> he_normal(0.2).name
     'he_normal(a=0.2)'
-    >>> from pytest_initcheck.layer_kinds import conv
+    >>> from pytest_initcheck.initializers.layer_kinds import conv
     >>> round(math.sqrt(he_normal().layer_variance(conv(64, 64, 3, 3))), 3)  # their section 2.2
     0.059
     """
@@ -95,7 +95,7 @@ def lecun_truncated_normal(gain: float = 1.0) -> Scheme:
 def orthogonal(gain: float = 1.0) -> Scheme:
     """Return gain times a matrix that is orthonormal along its longer side (Saxe et al. 2014).
 
-    >>> from pytest_initcheck.layer_kinds import dense
+    >>> from pytest_initcheck.initializers.layer_kinds import dense
     >>> w = orthogonal().sample(np.random.default_rng(0), dense(4, 2))
     >>> np.allclose(w.T @ w, np.eye(2))
     True
@@ -161,7 +161,7 @@ def mup_hidden(gain: float = 1.0) -> Scheme:
 def mup_output(gain: float = 1.0) -> Scheme:
     """Return N(0, gain^2 / fan_in^2): muP's output weight; gain 0 is its other choice, zeros.
 
-    >>> from pytest_initcheck.layer_kinds import dense
+    >>> from pytest_initcheck.initializers.layer_kinds import dense
     >>> mup_output().layer_variance(dense(100, 10))
     0.0001
     """
@@ -273,4 +273,4 @@ TEXTBOOK: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
         )
     }
 )
-"""The constructors by name; library schemes are in :mod:`pytest_initcheck.library_schemes`."""
+"""The constructors by name; library schemes are in :mod:`.library_schemes`."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from pytest_initcheck.activations import Array
-from pytest_initcheck.marginals import Marginal
+from pytest_initcheck.initializers.marginals import Marginal
 
 MOST_VALUES = 2**16
 """Distances to a distribution are taken at that many of the sorted values, evenly spaced."""

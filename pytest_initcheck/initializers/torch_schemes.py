@@ -11,8 +11,15 @@ from functools import partial
 from types import MappingProxyType
 
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.scheme_forms import between, bounded, constant, fan_mode, fixed, one_of
-from pytest_initcheck.schemes import Draw, Scheme
+from pytest_initcheck.initializers.scheme_forms import (
+    between,
+    bounded,
+    constant,
+    fan_mode,
+    fixed,
+    one_of,
+)
+from pytest_initcheck.initializers.schemes import Draw, Scheme
 
 _GAINS = {
     "linear": 1.0,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_initcheck.errors import ConfigError, did_you_mean
-from pytest_initcheck.layers import CELLS, Layer, checked_layout
+from pytest_initcheck.initializers.layers import CELLS, Layer, checked_layout
 
 
 def _sides(name: str, *sides: int) -> None:
