@@ -9,10 +9,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-import hypothesis.strategies  # noqa: F401 - for nested runs
+import hypothesis
+import hypothesis.strategies
 import numpy as np  # noqa: F401 - for nested runs
 
 import pytest_initcheck
+
+# a run of these tests has one outcome, here and in CI
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("same")
 
 for found in pkgutil.walk_packages(pytest_initcheck.__path__, "pytest_initcheck."):
     if ".torch" not in found.name:
