@@ -1,8 +1,4 @@
-"""Specifications of dense networks, and the factories that build them for numpy and torch.
-
-A specification is a small frozen value whose text has no address in it; weights are drawn by the
-factory, never stored.  Only the torch factory imports torch.  PYTEST_DONT_REWRITE
-"""
+"""Dense networks: their specification, built for numpy and torch.  PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
@@ -10,20 +6,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from pytest_initcheck import theory
 from pytest_initcheck.activations import Array, activation
-from pytest_initcheck.errors import ConfigError, ModelError, did_you_mean
+from pytest_initcheck.distributions import Normal
+from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.initializers import lecun_normal
 from pytest_initcheck.initializers.layer_kinds import dense
 from pytest_initcheck.initializers.layers import Layer
-from pytest_initcheck.initializers.schemes import TRUNCATED_STD, Scheme
+from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.networks.frameworks import Framework, checked_framework, factory_of
+from pytest_initcheck.networks.torch_layers import linear, torch_activation, torch_nn
 
-Framework = Literal["numpy", "torch"]
-FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 NumpyLayer = tuple[Array, Array | None, str | None]
 
 TEXTBOOK_ACTIVATIONS = (
@@ -60,7 +57,7 @@ class NetworkSpec:
     framework: Framework = "numpy"
 
     def __post_init__(self) -> None:
-        _checked_framework(self.framework)
+        checked_framework(self.framework)
         if activation(self.activation).gate is not None:
             raise ConfigError(f"{self.activation} halves its input; choose an elementwise activation")
         if len(self.widths) < 2 or any(width < 1 for width in self.widths):
@@ -71,6 +68,11 @@ class NetworkSpec:
     @property
     def features(self) -> int:
         return self.widths[0]
+
+    @property
+    def inputs(self) -> Normal:
+        """N(0, 1) inputs of the right shape."""
+        return Normal((self.features,))
 
     @property
     def depth(self) -> int:
@@ -121,25 +123,8 @@ class NetworkSpec:
         >>> [(w.shape, name) for w, b, name in layers]
         [((8, 16), 'relu'), ((16, 4), None)]
         """
-        framework = _checked_framework(framework or self.framework)
-        spec = replace(self, framework=framework)
-
-        def numpy_network(rng: np.random.Generator) -> list[NumpyLayer]:
-            return build_numpy(spec, rng)
-
-        def torch_network() -> Any:
-            return build_torch(spec)
-
-        chosen: Callable[..., Any] = numpy_network if framework == "numpy" else torch_network
-        chosen.__name__ = chosen.__qualname__ = spec.text
-        return chosen
-
-
-def _checked_framework(framework: str) -> Framework:
-    for known in FRAMEWORKS:
-        if framework == known:
-            return known
-    raise ConfigError(f"unknown framework {framework!r}{did_you_mean(framework, FRAMEWORKS)}")
+        spec = replace(self, framework=checked_framework(framework or self.framework))
+        return factory_of(spec, build_torch, build_numpy)
 
 
 def _widths_text(widths: tuple[int, ...]) -> str:
@@ -182,95 +167,13 @@ def build_numpy(spec: NetworkSpec, rng: np.random.Generator) -> list[NumpyLayer]
 def build_torch(spec: NetworkSpec) -> Any:
     """Return an ``nn.Sequential`` of a fresh draw from torch's global generator.
 
-    The weights come from torch, not from numpy, so that seeding torch is enough to repeat them.
-
     Raises ModelError where torch is not installed.
     """
-    try:
-        from torch import nn
-    except ModuleNotFoundError:
-        raise ModelError(
-            "torch is not installed; run: python -m pip install 'pytest-initcheck[torch]', or draw "
-            "networks(framework='numpy')"
-        ) from None
-
+    nn = torch_nn()
     modules: list[Any] = []
     for index, (layer, scheme) in enumerate(zip(spec.layers, spec.schemes, strict=True)):
-        linear = nn.Linear(layer.inputs, layer.units, bias=spec.bias)
-        _fill(linear, scheme, layer)
-        modules.append(linear)
+        modules.append(linear(layer, scheme, bias=spec.bias))
         if index < spec.depth - 1:
             modules += [nn.BatchNorm1d(layer.units)] if spec.batch_norm else []
-            modules.append(_torch_activation(spec.activation))
+            modules.append(torch_activation(spec.activation))
     return nn.Sequential(*modules)
-
-
-def _fill(linear: Any, scheme: Scheme, layer: Layer) -> None:
-    """Draw a torch linear layer, whose weight is ``[out, in]``, as the scheme says."""
-    from torch.nn import init
-
-    std = math.sqrt(scheme.layer_variance(layer))
-    bound = scheme.bias_bound / math.sqrt(layer.fan_in)
-    match scheme.draw:
-        case "normal":
-            init.normal_(linear.weight, 0.0, std)
-        case "uniform":
-            init.uniform_(linear.weight, -math.sqrt(3) * std, math.sqrt(3) * std)
-        case "truncated_normal":
-            wide = std / TRUNCATED_STD
-            init.trunc_normal_(linear.weight, 0.0, wide, -2 * wide, 2 * wide)
-        case "orthogonal":
-            init.orthogonal_(linear.weight, gain=std * math.sqrt(max(layer.units, layer.fan_in)))
-        case "constant":
-            init.constant_(linear.weight, scheme.gain)
-    if linear.bias is not None:
-        init.uniform_(linear.bias, -bound, bound)
-
-
-_TORCH_MODULES = {
-    "identity": "Identity",
-    "relu": "ReLU",
-    "relu6": "ReLU6",
-    "leaky_relu": "LeakyReLU",
-    "elu": "ELU",
-    "celu": "CELU",
-    "selu": "SELU",
-    "gelu": "GELU",
-    "gelu_tanh": "GELU",
-    "silu": "SiLU",
-    "mish": "Mish",
-    "hardswish": "Hardswish",
-    "softplus": "Softplus",
-    "log_sigmoid": "LogSigmoid",
-    "tanh": "Tanh",
-    "sigmoid": "Sigmoid",
-    "hardtanh": "Hardtanh",
-    "hardsigmoid": "Hardsigmoid",
-    "softsign": "Softsign",
-    "prelu": "PReLU",
-    "rrelu": "RReLU",
-    "threshold": "Threshold",
-    "tanhshrink": "Tanhshrink",
-    "softshrink": "Softshrink",
-    "hardshrink": "Hardshrink",
-}
-
-
-def _torch_activation(which: str) -> Any:
-    """Return the module of this activation; erf and sin have none in torch.nn."""
-    import torch
-    from torch import nn
-
-    name, _, parameter = activation(which).name.partition("(")
-    if name not in _TORCH_MODULES:
-
-        class Elementwise(nn.Module):
-            def forward(self, x: Any) -> Any:
-                return getattr(torch, name)(x)
-
-        return Elementwise()
-    module = getattr(nn, _TORCH_MODULES[name])
-    if name == "gelu_tanh":
-        return module(approximate="tanh")
-    numbers = [float(number) for number in parameter.rstrip(")").split(",") if number]
-    return module(init=numbers[0]) if name == "prelu" and numbers else module(*numbers)
