@@ -47,6 +47,9 @@ class InvariantItem(pytest.Item):
     def runtest(self) -> None:
         entry = self.stash[ENTRY] = Entry(self.invariant)
         outcome = self.run.outcome(self.invariant, self.nodeid, entry)
+        if self.run.statistics:
+            # where Hypothesis looks for what --hypothesis-show-statistics prints
+            self.hypothesis_statistics = self.run.statistics
         wrong = outcome.verdict in ("fail", "error")
         if wrong or (outcome.report is not None and outcome.report.ok):
             # an invariant that holds in a model that fails elsewhere is no unexpected pass

@@ -7,15 +7,28 @@ Hypothesis comes back to it.  PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hypothesis import HealthCheck, Verbosity, given, seed, settings
+from hypothesis import (
+    HealthCheck,
+    Phase,
+    Verbosity,
+    currently_in_test_context,
+    event,
+    given,
+    seed,
+    settings,
+    target,
+)
 from hypothesis import strategies as st
-from hypothesis.errors import HypothesisException
+from hypothesis.errors import HypothesisException, InvalidArgument
+from hypothesis.statistics import collector, describe_statistics
 from hypothesis.strategies import SearchStrategy
 
 from pytest_initcheck.errors import ConfigError
@@ -36,6 +49,7 @@ class Explored:
 
     * ``report`` is that of the smallest failing example, otherwise of the first one.
     * ``undecided`` are the examples that were inconclusive, ``vacuous`` those that were too narrow.
+    * ``statistics`` is what ``--hypothesis-show-statistics`` prints of it.
     """
 
     report: Report | None
@@ -44,6 +58,7 @@ class Explored:
     undecided: tuple[str, ...] = ()
     vacuous: tuple[str, ...] = ()
     error: str | None = None
+    statistics: str = ""
 
 
 class _Failing(Exception):
@@ -80,6 +95,7 @@ class Family:
             arguments, inputs = drawn
             report = self._report(arguments, inputs)
             seen.setdefault(report.example or "", report)
+            steer(report)
             if _fails(report, invariant, self.strict):
                 raise _Failing(report)
 
@@ -87,8 +103,18 @@ class Family:
         test = given(self._examples())(look)
         if chosen.derandomize:
             test = seed(zlib.crc32(self.key.encode()))(test)
+        found: list[str] = []
+        # None is what Hypothesis annotates it with
+        note: Any = lambda stats: found.append(describe_statistics(stats))  # noqa: E731
+        with collector.with_value(note):
+            explored = self._explored(settings(chosen)(test), invariant, seen)
+        return replace(explored, statistics="\n".join(found))
+
+    def _explored(
+        self, test: Callable[[], None], invariant: str, seen: Mapping[str, Report]
+    ) -> Explored:
         try:
-            settings(chosen)(test)()
+            test()
         except _Failing as failing:
             return _explored(failing.report, invariant, seen)
         except (HypothesisException, ConfigError) as error:
@@ -130,6 +156,21 @@ class Family:
         self.judged[text] = report
         self.claims[text] = self.claims.get(text, 0) + report.claims
         return report
+
+
+def steer(report: Report) -> None:
+    """Lead Hypothesis to the worst gains, and count verdicts; nothing outside of a test of its own.
+
+    The target is the largest abs(log2 gain) of a layer: examples that are further off are tried first.
+    """
+    if not currently_in_test_context():
+        return
+    event(f"verdict: {report.verdict}")
+    gains = [site.gain for site in report.sites if site.gain and math.isfinite(site.gain)]
+    if gains:
+        # a test may check several models, or one model twice: the first one counts
+        with suppress(InvalidArgument):
+            target(max(abs(math.log2(gain)) for gain in gains), label="worst log2 gain of a layer")
 
 
 def _fails(report: Report, invariant: str, strict: bool) -> bool:
@@ -186,13 +227,15 @@ def family_settings(asked: settings | None) -> settings:
         "deadline": None,
         "print_blob": False,
         "report_multiple_bugs": False,
+        # the explain phase traces every line, and takes four times as long for an example
+        "phases": tuple(phase for phase in Phase if phase is not Phase.explain),
         "verbosity": Verbosity.quiet,
         "suppress_health_check": [check for check in HealthCheck if check.name != "filter_too_much"],
     }
     if asked is not None:
         default = settings.default
         own["max_examples"] = asked.max_examples
-        for name in [*own, "phases", "stateful_step_count", "backend"]:
+        for name in [*own, "stateful_step_count", "backend"]:
             if getattr(asked, name) != getattr(default, name):
                 own[name] = getattr(asked, name)
         if own["database"] is not None:

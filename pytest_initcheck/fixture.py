@@ -6,6 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -172,6 +173,10 @@ class InitCheck:
             )
         )
         report, used = without_ini_notes(report, options.allows)
+        if "hypothesis" in sys.modules:
+            from pytest_initcheck.families import steer
+
+            steer(report)
         if item is not None:
             entry = item.stash.setdefault(ENTRY, Entry())
             entry.add(report)

@@ -48,6 +48,7 @@ class ModelRun:
     _report: Report | None = None
     _family: Family | None = None
     _error_shown_by: str | None = None
+    statistics: str = ""
 
     def __post_init__(self) -> None:
         for mark in self.marks:
@@ -153,6 +154,7 @@ class ModelRun:
                 strict=self.strict,
             )
         explored = self._family.explore(invariant)
+        self.statistics = explored.statistics
         if explored.report is not None:
             self._add(entry, explored.report)
         entry.claims[self.id] = dict(self._family.claims)

@@ -3,15 +3,18 @@
 ``from pytest_initcheck import strategies as ist``.  They draw specifications, small frozen values,
 never the elements of an array: Hypothesis prefers simple elements, whose variance says nothing about
 training.  They never draw seeds: a drawn seed would be searched for a bad one, and every property
-would fail.  Examples shrink towards N(0, 1) inputs, small shapes and ReLU.  PYTEST_DONT_REWRITE
+would fail.  Examples shrink towards N(0, 1) inputs, small shapes and ReLU.  What was drawn is an event,
+which ``--hypothesis-show-statistics`` counts.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
+from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import DrawFn
@@ -36,10 +39,15 @@ from pytest_initcheck.initializers.layers import CELLS, Kind, Layer
 from pytest_initcheck.initializers.schemes import Scheme
 from pytest_initcheck.inputs import Images, Normal, Uniform
 from pytest_initcheck.networks import (
+    BRANCHES,
     FRAMEWORKS,
     TEXTBOOK_ACTIVATIONS,
+    ConvnetSpec,
     Framework,
     NetworkSpec,
+    RecurrentSpec,
+    ResidualSpec,
+    TransformerSpec,
     textbook_depth,
 )
 
@@ -55,6 +63,15 @@ _ALPHAS = (0.5, 2.0)
 _USUAL = ("relu", "leaky_relu(0.01)", "tanh", "selu", "elu", "gelu", "silu", "sigmoid")
 _FEATURE_RATIOS = (1.0, 0.5, 2.0)
 _MOST_OUTPUTS = 16
+_MOST_TOKENS = 16
+_IMAGE_SIZES = (8, 16)
+
+NetworkKind = Literal["mlp", "convnet", "residual", "transformer", "rnn"]
+AnySpec = NetworkSpec | ConvnetSpec | ResidualSpec | TransformerSpec | RecurrentSpec
+_NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
+_NUMPY_KINDS: tuple[NetworkKind, ...] = ("mlp", "residual", "rnn")
+_BOUNDED_DEPTH: tuple[NetworkKind, ...] = ("residual", "transformer")
+"""Their stream carries any depth: an activation's length is not iterated."""
 
 
 def _check_range(low_name: str, low: float, high_name: str, high: float, least: float) -> None:
@@ -113,6 +130,7 @@ def input_distributions(
     if len(shape) == 3:
         families.append("images")
     family = draw(st.sampled_from(families))
+    event(f"inputs: {family}")
     # every family draws the same choices: Hypothesis calls the shortest example the simplest
     mean = draw(_hundredths(0.0, -max_mean, max_mean))
     stretch = math.sqrt(3) if family == "uniform" else 1.0
@@ -155,6 +173,7 @@ def layer_shapes(
     _check_known("kinds", kinds, _KINDS)
     _check_range("min_width", min_width, "max_width", max_width, 1)
     kind = draw(st.sampled_from(kinds))
+    event(f"layer: {kind}")
     inputs, units = (draw(st.integers(min_width, max_width)) for _ in range(2))
     match kind:
         case "dense":
@@ -196,14 +215,16 @@ def _names(families: Sequence[Family]) -> tuple[str, ...]:
 def activations(draw: DrawFn, *, families: tuple[Family, ...] | None = None) -> str:
     """Return a strategy for the names of activations, as ``activation=`` takes them.
 
-    * ``families`` are any of linear, rectifier, smooth_rectifier, self_normalising, bounded and
-      periodic; by default all of them.
+    * ``families`` are any of linear, rectifier, smooth_rectifier, self_normalising, bounded, periodic
+      and shrink; by default all of them.
 
     Shrinks to ReLU.
     """
     if families is not None:
         _check_known("families", families, _FAMILIES)
-    return draw(st.sampled_from(_names(_FAMILIES if families is None else families)))
+    name = draw(st.sampled_from(_names(_FAMILIES if families is None else families)))
+    event(f"activation: {name}")
+    return name
 
 
 @st.composite
@@ -217,8 +238,11 @@ def initializers(draw: DrawFn, *, activation: str | None = None) -> Scheme:
     """
     _check_activation(activation)
     if activation is not None:
-        return draw(st.sampled_from(matched(activation)))
-    return draw(st.sampled_from((*_textbook(), *library_schemes())))
+        scheme = draw(st.sampled_from(matched(activation)))
+    else:
+        scheme = draw(st.sampled_from((*_textbook(), *library_schemes())))
+    event(f"scheme: {scheme.name}")
+    return scheme
 
 
 def _textbook() -> list[Scheme]:
@@ -230,6 +254,7 @@ def networks(
     draw: DrawFn,
     *,
     framework: Framework = "torch",
+    kinds: tuple[NetworkKind, ...] = ("mlp",),
     activation: str | None = None,
     matching: bool = True,
     min_width: int = 16,
@@ -237,30 +262,38 @@ def networks(
     min_depth: int = 1,
     max_depth: int = 20,
     batch_norm: bool = False,
-) -> NetworkSpec:
-    """Return a strategy for specifications of dense networks; ``spec.factory()`` builds them.
+) -> AnySpec:
+    """Return a strategy for specifications of networks; ``spec.factory()`` builds them.
 
     * ``framework`` is "torch" or "numpy".
+    * ``kinds`` are any of mlp, convnet, residual, transformer and rnn, simplest first; numpy has mlp,
+      residual and rnn. ``spec.inputs`` are N(0, 1) inputs of the shape that the network takes.
     * ``activation`` fixes the activation; by default it is drawn from those that train at depth.
     * ``matching`` draws a scheme that matches the activation, otherwise any named scheme.
-    * ``min_width`` and ``max_width`` bound the hidden layers.
-    * ``min_depth`` and ``max_depth`` bound how many hidden layers there are.
-    * ``batch_norm`` normalises every hidden layer; torch only.
+    * ``min_width`` and ``max_width`` bound the hidden layers, the channels or the stream.
+    * ``min_depth`` and ``max_depth`` bound how many hidden layers, blocks or steps there are.
+    * ``batch_norm`` normalises every hidden layer of an mlp or a convnet; torch only.
 
     Matched networks whose length is unstable (GELU, SiLU, Mish) are no deeper than their width
-    carries, and scale their first layer for E[x^2] = 1; ``spec.for_inputs`` does so for other inputs.
-    Shrinks to one hidden ReLU layer of ``min_width`` under He's scheme.
+    carries, and scale their first layer for E[x^2] = 1; an mlp's ``spec.for_inputs`` does so for other
+    inputs. Shrinks to one hidden ReLU layer of ``min_width`` under He's scheme.
     """
     _check_known("framework", (framework,), FRAMEWORKS)
+    _check_known("kinds", kinds, _NETWORK_KINDS)
     _check_activation(activation)
     _check_range("min_width", min_width, "max_width", max_width, 1)
     _check_range("min_depth", min_depth, "max_depth", max_depth, 1)
     if batch_norm and framework == "numpy":
         raise InvalidArgument("batch_norm=True needs framework='torch'")
+    for kind in kinds:
+        if framework == "numpy" and kind not in _NUMPY_KINDS:
+            raise InvalidArgument(f"kinds={kinds!r}: numpy has {', '.join(_NUMPY_KINDS)}, not {kind!r}")
     names = TEXTBOOK_ACTIVATIONS if activation is None else (activation,)
+    kind = draw(st.sampled_from(kinds))
 
     def deepest(name: str, width: int) -> float:
-        return min(max_depth, textbook_depth(name, width)) if matching else max_depth
+        free = not matching or kind in _BOUNDED_DEPTH
+        return max_depth if free else min(max_depth, textbook_depth(name, width))
 
     carried = [name for name in names if deepest(name, max_width) >= min_depth]
     if not carried:
@@ -272,15 +305,100 @@ def networks(
     narrowest = next(n for n in range(min_width, max_width + 1) if deepest(name, n) >= min_depth)
     width = draw(st.integers(narrowest, max_width))
     depth = draw(st.integers(min_depth, int(deepest(name, width))))
-    features = max(1, round(width * draw(st.sampled_from(_FEATURE_RATIOS))))
-    outputs = draw(st.integers(1, _MOST_OUTPUTS))
     scheme = draw(st.sampled_from(matched(name) if matching else _textbook()))
     unstable = matching and theory.length_slope(name) > 1 + 1e-9
+    size = _Size(framework, width, depth, name, scheme, 1.0 if unstable else None, batch_norm)
+    spec = _OF_KIND[kind](draw, size)
+    event(f"network: {kind}")
+    event(f"activation: {name}")
+    event(f"scheme: {scheme.name}")
+    return spec
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What every kind of network is made from."""
+
+    framework: Framework
+    width: int
+    depth: int
+    activation: str
+    scheme: Scheme
+    first_gain: float | None
+    batch_norm: bool
+
+
+def _features(draw: DrawFn, width: int) -> int:
+    return max(1, round(width * draw(st.sampled_from(_FEATURE_RATIOS))))
+
+
+def _mlp(draw: DrawFn, size: _Size) -> NetworkSpec:
+    features = _features(draw, size.width)
     return NetworkSpec(
-        (features, *[width] * depth, outputs),
-        name,
-        scheme,
-        batch_norm=batch_norm,
-        first_gain=1.0 if unstable else None,
-        framework=framework,
+        (features, *[size.width] * size.depth, draw(st.integers(1, _MOST_OUTPUTS))),
+        size.activation,
+        size.scheme,
+        batch_norm=size.batch_norm,
+        first_gain=size.first_gain,
+        framework=size.framework,
     )
+
+
+def _convnet(draw: DrawFn, size: _Size) -> ConvnetSpec:
+    return ConvnetSpec(
+        (draw(st.sampled_from((3, 1))), *[size.width] * size.depth),
+        draw(st.sampled_from(_IMAGE_SIZES)),
+        size.activation,
+        size.scheme,
+        batch_norm=size.batch_norm,
+        outputs=draw(st.integers(1, _MOST_OUTPUTS)),
+        first_gain=size.first_gain,
+    )
+
+
+def _residual(draw: DrawFn, size: _Size) -> ResidualSpec:
+    branches = [each for each in BRANCHES if size.framework == "torch" or each != "pre_norm"]
+    return ResidualSpec(
+        _features(draw, size.width),
+        size.width,
+        size.depth,
+        size.activation,
+        size.scheme,
+        draw(st.sampled_from(branches)),
+        draw(st.integers(1, _MOST_OUTPUTS)),
+        framework=size.framework,
+    )
+
+
+def _transformer(draw: DrawFn, size: _Size) -> TransformerSpec:
+    heads = draw(st.sampled_from([count for count in (1, 2, 4) if size.width % count == 0]))
+    return TransformerSpec(
+        size.width,
+        heads,
+        size.depth,
+        draw(st.integers(2, _MOST_TOKENS)),
+        size.activation,
+        size.scheme,
+        outputs=draw(st.integers(1, _MOST_OUTPUTS)),
+    )
+
+
+def _rnn(draw: DrawFn, size: _Size) -> RecurrentSpec:
+    return RecurrentSpec(
+        _features(draw, size.width),
+        size.width,
+        size.depth,
+        size.activation,
+        size.scheme,
+        draw(st.integers(1, _MOST_OUTPUTS)),
+        framework=size.framework,
+    )
+
+
+_OF_KIND: Mapping[str, Callable[[DrawFn, _Size], AnySpec]] = {
+    "mlp": _mlp,
+    "convnet": _convnet,
+    "residual": _residual,
+    "transformer": _transformer,
+    "rnn": _rnn,
+}
