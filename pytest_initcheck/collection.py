@@ -49,7 +49,7 @@ class InvariantItem(pytest.Item):
         outcome = self.run.outcome(self.invariant, self.nodeid, entry)
         if self.run.statistics:
             # where Hypothesis looks for what --hypothesis-show-statistics prints
-            self.hypothesis_statistics = self.run.statistics
+            self.hypothesis_statistics = f"{self.nodeid}:\n\n{self.run.statistics}"
         wrong = outcome.verdict in ("fail", "error")
         if wrong or (outcome.report is not None and outcome.report.ok):
             # an invariant that holds in a model that fails elsewhere is no unexpected pass

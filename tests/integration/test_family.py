@@ -166,3 +166,28 @@ def test_a_family_with_parametrized_arguments(project):
     result = project.run("--initcheck", "-k", "variance")
     result.assert_outcomes(failed=2, deselected=2)
     result.stdout.fnmatch_lines(["variance FAIL test_models.py::mlp[[]16[]]  mlp(depth=*"])
+
+
+def test_hypothesis_statistics_tell_what_a_family_drew(project):
+    project.write(FAMILY.format(arguments=SIZES, gain="HE"))
+    result = project.run("--initcheck", "-k", "variance", "--hypothesis-show-statistics")
+    result.stdout.fnmatch_lines(
+        ["test_models.py::mlp::variance:", "*- during generate phase*", "*100.00%, verdict: pass"]
+    )
+
+
+def test_hypothesis_statistics_of_a_test_with_the_fixture(project):
+    project.write(
+        """
+        from pytest_initcheck import strategies as ist
+        @settings(max_examples=5, deadline=None)
+        @given(spec=ist.networks(framework="numpy", kinds=("rnn",), max_width=16, max_depth=2))
+        def test_nets(initcheck, spec):
+            initcheck(spec.factory(), inputs=spec.inputs)
+        """
+    )
+    result = project.run("--hypothesis-show-statistics")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines_random(
+        ["*verdict: pass", "*network: rnn", "*Highest target score*worst log2 gain of a layer*"]
+    )

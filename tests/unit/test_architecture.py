@@ -345,7 +345,7 @@ SOUND = {
         outside_their_rooms,
         {"engine": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"},
     ),
-    "torch late": (outside_their_rooms, {"networks": "def f():\n    from torch import nn"}),
+    "torch late": (outside_their_rooms, {"networks.torch_layers": "def f():\n    from torch import nn"}),
     "documents": (missing_documents, {"theory": '"""See README.md."""'}),
     "names": (badly_named, {"database": "", "rebased": ""}),
 }

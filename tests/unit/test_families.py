@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import hypothesis
 import numpy as np
 import pytest
-from hypothesis import Phase, Verbosity, settings
+from hypothesis import Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.statistics import collector, describe_statistics
 
 import pytest_initcheck as ic
-from pytest_initcheck.families import MAX_EXAMPLES, Family, example_text, family_settings, is_strategy
-from pytest_initcheck.report.result import InvariantResult, Report
+from pytest_initcheck.families import (
+    MAX_EXAMPLES,
+    Family,
+    example_text,
+    family_settings,
+    is_strategy,
+    steer,
+)
+from pytest_initcheck.report.result import InvariantResult, Report, SiteRow
 
 
 def judged(verdict: str) -> Report:
@@ -143,3 +153,30 @@ def test_example_texts_tell_examples_apart_or_say_that_they_do_not():
 def test_is_strategy():
     assert is_strategy(st.none())
     assert not is_strategy(None)
+
+
+def test_a_family_does_not_trace_lines():
+    assert "explain" not in {phase.name for phase in family_settings(None).phases}
+
+
+def test_steering_outside_of_a_test_does_nothing():
+    steer(Report("m", "numpy", "pass", 0, sites=(ROW,)))
+
+
+ROW = SiteRow("0", "linear", 1.0, 1.0, None, None, 8.0, False)
+
+
+def test_hypothesis_is_led_to_the_worst_gain_and_counts_verdicts():
+    texts = []
+
+    @settings(max_examples=20, derandomize=True, database=None)
+    @given(st.integers(1, 3))
+    def looks(bits):
+        rows = (ROW, dataclasses.replace(ROW, gain=2.0**-bits), dataclasses.replace(ROW, gain=None))
+        steer(Report("m", "numpy", "pass", 0, sites=rows))
+        steer(Report("m", "numpy", "pass", 0, sites=rows))  # a second model in one test is no error
+
+    with collector.with_value(lambda stats: texts.append(describe_statistics(stats))):
+        looks()
+    assert "verdict: pass" in texts[0]
+    assert "Highest target score: 3  (label='worst log2 gain of a layer')" in texts[0]

@@ -40,6 +40,12 @@ ALL = {
     "matched initializers": ist.initializers(activation="tanh"),
     "networks": ist.networks(),
     "numpy networks": ist.networks(framework="numpy", matching=False),
+    "networks of every kind": ist.networks(
+        kinds=("mlp", "convnet", "residual", "transformer", "rnn"), max_width=32, max_depth=4
+    ),
+    "numpy networks of every kind": ist.networks(
+        framework="numpy", kinds=("mlp", "residual", "rnn"), max_width=32, max_depth=4
+    ),
 }
 
 
@@ -304,3 +310,58 @@ def test_wrong_arguments_are_named_when_drawn_not_when_written(make, arguments, 
     with pytest.raises(InvalidArgument) as caught:
         simplest(strategy)
     assert message in str(caught.value)
+
+
+def test_every_kind_of_network_is_drawn_and_the_first_is_the_simplest():
+    kinds = ("mlp", "convnet", "residual", "transformer", "rnn")
+    types = {type(simplest(ist.networks(kinds=(kind,)))).__name__ for kind in kinds}
+    assert types == {"NetworkSpec", "ConvnetSpec", "ResidualSpec", "TransformerSpec", "RecurrentSpec"}
+    assert isinstance(simplest(ist.networks(kinds=kinds)), NetworkSpec)
+    assert simplest(ist.networks(kinds=("residual",))).text == (
+        "torch(residual 16-16x1-1, scaled, relu, he_normal)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kinds": ("mpl",)}, "kinds has no 'mpl'; did you mean 'mlp'?"),
+        ({"kinds": "mlp"}, "kinds='mlp' must be a tuple"),
+        (
+            {"kinds": ("convnet",), "framework": "numpy"},
+            "numpy has mlp, residual, rnn, not 'convnet'",
+        ),
+    ],
+)
+def test_kinds_that_cannot_be_drawn(arguments, message):
+    with pytest.raises(InvalidArgument) as caught:
+        simplest(ist.networks(**arguments))
+    assert message in str(caught.value)
+
+
+def test_what_is_drawn_is_an_event():
+    from hypothesis.statistics import collector, describe_statistics
+
+    @settings(max_examples=10, derandomize=True, database=None)
+    @given(
+        ist.networks(framework="numpy", kinds=("mlp", "rnn")),
+        ist.input_distributions(),
+        ist.layer_shapes(),
+        ist.activations(),
+        ist.initializers(),
+    )
+    def draws(network, inputs, layer, activation, scheme):
+        assert all((network, inputs, layer, activation, scheme))
+
+    texts = []
+    with collector.with_value(lambda stats: texts.append(describe_statistics(stats))):
+        draws()
+    (text,) = texts
+    for kind in (
+        "network: mlp",
+        "inputs: normal",
+        "layer: dense",
+        "activation: relu",
+        "scheme: he_normal",
+    ):
+        assert kind in text
