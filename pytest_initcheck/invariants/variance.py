@@ -41,6 +41,7 @@ _NOTHING_LEFT = 1000.0
 """ln of the fall that stands for a layer which puts out exactly zero."""
 _WEIGHTED = ("linear", "recurrent")
 _TAKES_UP = (*_WEIGHTED, "matmul", "pool")
+_SUMS = ("sum", "cumsum", "logsumexp", "linalg_vector_norm")
 _WANTED_SLACK_BITS = 1.0
 _ROUNDING_BITS = -45.0
 """Below 2^-45 rho is rounding noise in float32, so a limit down there cannot be violated."""
@@ -136,7 +137,7 @@ def _logits(trace: Trace, index: int, claim: str, spread: float) -> Measure:
     return Measure(
         claim,
         index,
-        None if in_fixed_units(trace, site) else _log2(logit_variance(site)),
+        None if no_readout(trace, site) else _log2(logit_variance(site)),
         high=math.log2(LOGIT_VARIANCE) + spread,
         limit=(0.0, LOGIT_VARIANCE),
         direction="exploding",
@@ -156,12 +157,18 @@ def logit_variance(site: Site) -> float:
     return max(value.batch_variance, value.second_moment - value.mean**2 - prior)
 
 
-def in_fixed_units(trace: Trace, site: Site) -> bool:
-    """Tell whether an output is a bounded activation in a unit of its own, as in 80 * sigmoid(z)."""
-    current = site
-    while current.kind in ("mul", "add", "slice") and len(current.reads) == 1:
-        current = trace.sites[current.reads[0]]
-    return current is not site and is_bounded(current)
+def no_readout(trace: Trace, site: Site) -> bool:
+    """Tell whether an output is no logit: a sum over many terms, or in a unit of its own.
+
+    A log-likelihood is the one, 80 * sigmoid(z) the other, and what is added up or scaled from such.
+    """
+    if site.op in _SUMS:
+        return True
+    reads = [trace.sites[index] for index in site.reads]
+    passes_on = site.kind in ("mul", "add", "slice") or site.op == "neg"
+    if not passes_on or not reads:
+        return False
+    return all(is_bounded(read) or no_readout(trace, read) for read in reads)
 
 
 def _growth(trace: Trace, spread: float) -> Measure | None:
@@ -183,7 +190,7 @@ def _growth(trace: Trace, spread: float) -> Measure | None:
         site
         for site in inside
         if site.kind not in ("scale", "matmul")
-        and not in_fixed_units(trace, site)
+        and (read[site.index] or not no_readout(trace, site))
         and (not read[site.index] or any(trace.sites[r].kind in _TAKES_UP for r in read[site.index]))
     ]
     if not grown:

@@ -64,7 +64,7 @@ class Recorder(TorchDispatchMode):
         self._rare_only = rare_only
         self._names: Counter[str] = Counter()
         self._origins = WeakTensorKeyDictionary()
-        self._written: dict[StorageWeakRef, _Origin] = {}
+        self._written: dict[StorageWeakRef, dict[_Place, _Origin]] = {}
         self._clock = 0
         for name, tensor in parameters.items():
             self._origins[tensor] = _Origin(parameters=frozenset({name}))
@@ -72,13 +72,18 @@ class Recorder(TorchDispatchMode):
     # -- where tensors come from ----------------------------------------------------------------
 
     def origin(self, tensor: Tensor) -> _Origin | None:
-        """Return where the tensor comes from; a later in-place write to its storage wins."""
+        """Return where the tensor comes from; a later in-place write to its storage wins.
+
+        Chunks of one tensor share its storage and not its elements: a write to one is none to another.
+        """
         known: _Origin | None = self._origins.get(tensor)
         if not self._written:
             return known
-        written = self._written.get(StorageWeakRef(tensor.untyped_storage()))
-        if written is not None and (known is None or written.stamp > known.stamp):
-            return written
+        place = _place_of(tensor)
+        for written_place, written in self._written.get(_storage(tensor), {}).items():
+            chunks = written_place[1:] == place[1:] and written_place != place
+            if not chunks and (known is None or written.stamp > known.stamp):
+                known = written
         return known
 
     def _remember(self, tensor: Tensor, origin: _Origin, *, in_place: bool = False) -> None:
@@ -86,7 +91,7 @@ class Recorder(TorchDispatchMode):
         stamped = replace(origin, stamp=self._clock)
         self._origins[tensor] = stamped
         if in_place:
-            self._written[StorageWeakRef(tensor.untyped_storage())] = stamped
+            self._written.setdefault(_storage(tensor), {})[_place_of(tensor)] = stamped
 
     def add_input(self, name: str, tensor: Tensor) -> None:
         """Record an input tensor as a site."""
@@ -463,6 +468,20 @@ class Recorder(TorchDispatchMode):
         )
         self._remember(out, _Origin(index, axis), in_place=in_place)
         return index
+
+
+_Place = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""Offset, shape and strides of a tensor in its storage."""
+
+
+def _storage(tensor: Tensor) -> StorageWeakRef:
+    return StorageWeakRef(tensor.untyped_storage())
+
+
+def _place_of(tensor: Tensor) -> _Place:
+    if tensor.layout != torch.strided:
+        return 0, tuple(tensor.shape), ()
+    return int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride())
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:

@@ -65,6 +65,7 @@ CHOICES = {
     "quantiles in order": lambda: Model(
         lambda s, x: torch.cumsum(F.softplus(s.n(x)), -1), n=he(16, 64, 50)
     ),
+    "a log-likelihood": lambda: Model(lambda s, x: -(s.n(x) ** 2).sum(-1), n=he(16, 64, 64)),
     "a depth in metres": lambda: Model(lambda s, x: 80 * torch.sigmoid(s.n(x)), n=he(16, 64, 1)),
 }
 
@@ -290,3 +291,50 @@ def test_the_code_for_several_layers_is_one_loop_that_helps():
         return model
 
     assert verdicts(mended, ic.normal(64))[0] == "pass"
+
+
+def gated(bias, std=0.0):
+    """A residual gate behind a norm: y = LN(x) + sigmoid(Wx + b) * f(x)."""
+
+    def factory():
+        gate = nn.Linear(32, 32)
+        nn.init.normal_(gate.weight, 0, std or 32**-0.5)
+        nn.init.constant_(gate.bias, bias)
+
+        def forward(s, x):
+            x = torch.relu(s.stem(x))
+            x = F.layer_norm(x, (32,))
+            return s.head(x + torch.sigmoid(s.gate(0.1 * x if not std else x)) * s.f(x))
+
+        return Model(forward, stem=he(16, 32), gate=gate, f=he(32, 32), head=nn.Linear(32, 4))
+
+    return factory
+
+
+@pytest.mark.parametrize(
+    ("bias", "std", "failing"), [(-4.0, 0, False), (-6.0, 0, False), (-20.0, 0, True), (0.0, 3.0, True)]
+)
+def test_a_gate_that_its_bias_closes_is_a_choice_while_it_can_open(bias, std, failing):
+    _, failures, report = verdicts(gated(bias, std), ic.normal(16))
+    assert (("saturation", None) in failures) == failing, str(report)
+
+
+def test_chrono_gates_pass():
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = nn.LSTMCell(8, 16), nn.Linear(16, 3)
+            forget = torch.log(1 + 782 * torch.rand(16))  # Tallec and Ollivier 2018, T = 784
+            with torch.no_grad():
+                self.cell.bias_hh.zero_()
+                self.cell.bias_ih.zero_()
+                self.cell.bias_ih[16:32], self.cell.bias_ih[:16] = forget, -forget
+
+        def forward(self, x):
+            h = c = x.new_zeros(len(x), 16)
+            for step in range(x.shape[1]):
+                h, c = self.cell(x[:, step], (h, c))
+            return self.head(h)
+
+    verdict, _, report = verdicts(Cell, ic.normal(6, 8))
+    assert verdict == "pass", str(report)

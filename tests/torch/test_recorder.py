@@ -513,3 +513,36 @@ def test_parameters_without_numbers_to_initialise_are_left_out():
     model.index = nn.Parameter(torch.arange(3), requires_grad=False)
     assert [p.name for p in trace(model).parameters] == ["0.weight", "0.bias"]
     assert len(probe.fingerprints(model)) == 2
+
+
+def test_a_write_to_one_chunk_is_none_to_the_others():
+    class Chunks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 12), nn.Linear(4, 2)
+
+        def forward(self, x):
+            i, f, g = self.a(x).chunk(3, 1)
+            return self.b(i.sigmoid_() * f.sigmoid_() * g.tanh_())
+
+    found = probe.trace(Chunks(), Call((X,), {}), mode="train", seed=0)
+    acts = [site for site in found.sites if site.kind == "activation"]
+    assert [site.op for site in acts] == ["sigmoid", "sigmoid", "tanh"]
+    assert [found.sites[site.reads[0]].kind for site in acts] == ["slice"] * 3
+    assert len({site.reads for site in acts}) == 3
+
+
+def test_a_write_to_a_part_changes_the_whole():
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 12), nn.Linear(12, 2)
+
+        def forward(self, x):
+            h = self.a(x)
+            h[:, :6].relu_()
+            return self.b(h)
+
+    found = probe.trace(Part(), Call((X,), {}), mode="train", seed=0)
+    head = next(site for site in found.sites if site.name == "b")
+    assert found.sites[head.reads[0]].op == "relu"
