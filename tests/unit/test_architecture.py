@@ -50,7 +50,7 @@ LATE = {
 ROOMS = {
     "pytest": r"plugin|collection|session|fixture",
     "_pytest": r"nobody",
-    "hypothesis": r"strategies|families",
+    "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",
 }
 """Who may import an outside library."""
