@@ -158,7 +158,6 @@ PITFALLS = (
         kaiming_transposed_,
         true_fan_transposed_,
         conv_transposed(64, 32, 4, 4, stride=2),
-        asked={"criterion": "forward"},
     ),
     Pitfall(
         "Xavier over query, key and value as one",
@@ -215,7 +214,6 @@ PITFALLS = (
         kaiming_as_it_is_stored_,
         kaiming_of_the_transpose_,
         dense(64, 256, layout="numpy"),
-        asked={"criterion": "forward"},
     ),
     Pitfall(
         "blocks from one seed",

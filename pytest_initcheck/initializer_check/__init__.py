@@ -37,6 +37,7 @@ from pytest_initcheck.report.result import VERDICT_ORDER
 
 __all__ = ["check_initializer"]
 
+_IN_PLACE = ("tensor", "module")
 _FEW = 3
 """A draw of at most that many different values may be deterministic on purpose (identity, zeros)."""
 
@@ -64,7 +65,9 @@ def check_initializer(
     * ``shape_or_layer``: a tuple is ``[out, in, *kernel]`` for functions that fill in place and
       ``[*kernel, in, out]`` for those that return an array; so is a layer without a ``layout``.
     * ``activation`` is what follows the layer, "identity" for none; ``criterion`` is "forward",
-      "backward" or "compromise", by default any of them will do (principles.md 6.4).
+      "backward" or "compromise", by default any of them will do (principles.md 6.4); but where a
+      function that fills in place reads the fan_out off the shape as the fan_in (a transposed
+      convolution, a weight stored as ``[in, out]``) "backward" has to be asked for.
     * ``scheme`` asks for a scheme instead: its variance (the criterion's if there is one), and the
       shape of its distribution.
     * ``raises=False`` returns a failed report instead of raising it.
@@ -91,6 +94,8 @@ def check_initializer(
     native = layer if chosen or wanted is None else _native(layer, wanted)
     limits = Tolerances(variance, mean, directions)
     asked = _asked(layer, native, activation, criterion, wanted, limits)
+    if criterion is None and wanted is None and form.kind in _IN_PLACE and _fans_are_swapped(layer):
+        asked = replace(asked, needs=tuple(n for n in asked.needs if n.criterion != "backward"))
     report = InitializerReport(
         id=form.name,
         layer=layer.text,
@@ -121,6 +126,17 @@ def _native(layer: Layer, wanted: Scheme) -> Layer:
     if layer.kind == "conv_transposed" and layer.groups > 1:
         return layer
     return replace(layer, layout=None).laid_out(wanted.library)
+
+
+def _fans_are_swapped(layer: Layer) -> bool:
+    """Tell whether torch reads the fan_out of this shape as its fan_in.
+
+    Keeping the gradient's length is then a misreading rather than a choice. Of an embedding, whose
+    fan_in is 1, dividing by its width is an ordinary choice.
+    """
+    if layer.kind in ("embedding", "tied"):
+        return False
+    return layer.library_fans("torch")[0] == layer.fan_out != layer.fan_in
 
 
 def _asked(

@@ -169,3 +169,21 @@ def test_the_messages_first_line_is_complete_and_its_fix_passes():
     assert first.endswith("= 2/576; relu needs 0.222 = 2/9")
     code = report.findings[0].fix.split("  #")[0]
     assert checked(lambda weight: eval(code, {"nn": nn, "weight": weight}), layer).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [init.conv_transposed(64, 32, 4, 4, stride=2), init.dense(64, 256, layout="numpy")],
+    ids=["transposed", "stored [in, out]"],
+)
+def test_a_fan_out_that_is_read_as_the_fan_in_is_no_choice_unless_it_is_asked_for(layer):
+    with pytest.raises(ic.InitializerViolation, match="fan_in was read"):
+        ic.check_initializer(nn.init.kaiming_normal_, layer)
+    assert ic.check_initializer(nn.init.kaiming_normal_, layer, criterion="backward").ok
+
+
+def test_fan_out_is_a_choice_where_the_fans_are_read_right():
+    def fan_out_(weight):
+        nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
+
+    assert ic.check_initializer(fan_out_, init.conv(32, 128, 3, 3)).ok
