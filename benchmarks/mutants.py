@@ -244,13 +244,6 @@ MUTANTS = (
         "tests/torch/test_harm.py::test_an_offset_or_a_unit_of_the_output_is_a_choice",
     ),
     Mutant(
-        "ids are no signal",
-        "runs.py",
-        'if site.kind in ("norm", "input", "cast", "embedding") or',
-        'if site.kind in ("norm", "input", "cast") or',
-        "tests/torch/test_harm.py::test_what_becomes_the_ids_of_an_embedding_is_no_signal",
-    ),
-    Mutant(
         "inputs as they are read",
         "invariants/inputs.py",
         "            if alone and not ends and",
