@@ -165,7 +165,7 @@ def _exploding_site(measure: Measure, trace: Trace) -> Site | None:
     wrong = found is not None and found.weight is not None and _is_too_large(trace, found)
     additions = residual_additions(trace)
     if not wrong and additions:
-        return max(additions[:1] or additions, key=lambda pair: pair[1])[0]
+        return additions[0][0]
     return found or (trace.sites[measure.site] if measure.site >= 0 else None)
 
 

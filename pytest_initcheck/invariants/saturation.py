@@ -23,11 +23,12 @@ _CLOSED = math.log(1024)
 def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     """Return one claim per hidden layer with a bounded activation."""
     limit = limits["saturation"] or 0.0
+    read = readers(trace)
     return tuple(
         Measure(
             site.name,
             site.index,
-            0.0 if set_by_bias(trace, site) else site.saturated,
+            0.0 if set_by_bias(trace, site, read[site.index]) else site.saturated,
             high=limit + rate_slack(limit, site.units, seeds),
             limit=(0.0, limit),
         )
@@ -35,15 +36,14 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     )
 
 
-def set_by_bias(trace: Trace, site: Site) -> bool:
+def set_by_bias(trace: Trace, site: Site, followers: tuple[int, ...]) -> bool:
     """Tell whether a gate starts where its bias puts it, with a slope that learning can move.
 
     A sigmoid that only multiplies other signals, whose pre-activation hardly depends on the input, and
     whose slope is not under 2^-8 of its maximum (as in R8): abs(z) < ln 1024. Chrono initialisation
     (Tallec and Ollivier 2018) and gates biased to stay closed are of this kind.
     """
-    followers = [trace.sites[index] for index in readers(trace)[site.index]]
-    gates = bool(followers) and all(follower.kind == "mul" for follower in followers)
+    gates = bool(followers) and all(trace.sites[index].kind == "mul" for index in followers)
     if site.activation != "sigmoid" or not gates or not site.reads:
         return False
     z = trace.sites[site.reads[0]].value
