@@ -17,11 +17,16 @@ _HOMES = {
         "allow",
         "bounded_dead_relu",
         "bounded_saturation",
+        "breaks_symmetry",
         "family",
+        "matched_init",
         "model",
         "normalized_inputs",
+        "preserves_gradient",
         "preserves_variance",
+        "reproducible",
         "stays_finite",
+        "trains_everywhere",
     ),
     "engine": ("check",),
     "initializer_check": ("check_initializer",),
@@ -29,11 +34,16 @@ _HOMES = {
         "ConfigError",
         "DeadReluViolation",
         "FiniteViolation",
+        "GradientViolation",
         "InitCheckError",
         "InitCheckWarning",
         "InitializerViolation",
         "InputsViolation",
+        "MatchedInitViolation",
+        "ReproducibleViolation",
         "SaturationViolation",
+        "SymmetryViolation",
+        "TrainableViolation",
         "VarianceViolation",
     ),
     "inputs": ("call", "images", "inputs_from", "normal", "one_hot", "tokens", "uniform"),
@@ -55,20 +65,30 @@ if TYPE_CHECKING:
     from pytest_initcheck.declare import allow as allow
     from pytest_initcheck.declare import bounded_dead_relu as bounded_dead_relu
     from pytest_initcheck.declare import bounded_saturation as bounded_saturation
+    from pytest_initcheck.declare import breaks_symmetry as breaks_symmetry
     from pytest_initcheck.declare import family as family
+    from pytest_initcheck.declare import matched_init as matched_init
     from pytest_initcheck.declare import model as model
     from pytest_initcheck.declare import normalized_inputs as normalized_inputs
+    from pytest_initcheck.declare import preserves_gradient as preserves_gradient
     from pytest_initcheck.declare import preserves_variance as preserves_variance
+    from pytest_initcheck.declare import reproducible as reproducible
     from pytest_initcheck.declare import stays_finite as stays_finite
+    from pytest_initcheck.declare import trains_everywhere as trains_everywhere
     from pytest_initcheck.engine import check as check
     from pytest_initcheck.errors import ConfigError as ConfigError
     from pytest_initcheck.errors import DeadReluViolation as DeadReluViolation
     from pytest_initcheck.errors import FiniteViolation as FiniteViolation
+    from pytest_initcheck.errors import GradientViolation as GradientViolation
     from pytest_initcheck.errors import InitCheckError as InitCheckError
     from pytest_initcheck.errors import InitCheckWarning as InitCheckWarning
     from pytest_initcheck.errors import InitializerViolation as InitializerViolation
     from pytest_initcheck.errors import InputsViolation as InputsViolation
+    from pytest_initcheck.errors import MatchedInitViolation as MatchedInitViolation
+    from pytest_initcheck.errors import ReproducibleViolation as ReproducibleViolation
     from pytest_initcheck.errors import SaturationViolation as SaturationViolation
+    from pytest_initcheck.errors import SymmetryViolation as SymmetryViolation
+    from pytest_initcheck.errors import TrainableViolation as TrainableViolation
     from pytest_initcheck.errors import VarianceViolation as VarianceViolation
     from pytest_initcheck.initializer_check import check_initializer as check_initializer
     from pytest_initcheck.inputs import call as call

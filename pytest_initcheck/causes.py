@@ -17,6 +17,7 @@ from pytest_initcheck.runs import (
     run_spread,
     runs,
 )
+from pytest_initcheck.tensor_causes import why_tensor
 from pytest_initcheck.trace import InputColumns, Site, Trace
 
 _NARROW = 8
@@ -30,6 +31,10 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None, spell
         return _why_not_finite(measure, trace, site)
     if invariant == "inputs":
         return _why_inputs(measure, trace)
+    if invariant in ("trainable", "symmetry"):
+        return why_tensor(invariant, measure, trace, spell)
+    if invariant == "reproducible":
+        return _why_spread(trace)
     if invariant == "variance" and measure.direction == "exploding":
         found = _why_residual(trace) or _why_norm(trace)
         if found is not None:
@@ -142,6 +147,18 @@ def _why_norm(trace: Trace) -> Why | None:
         f"the normalisation {largest.name} puts out a root mean square of "
         f"{math.sqrt(largest.value.second_moment):.3g}, where 1 is usual: its scale is too large",
         f"start the scale of {largest.name} at 1",
+    )
+
+
+def _why_spread(trace: Trace) -> Why:
+    spread = max((run_spread(run)[1] for run in runs(trace)), default=0.0)
+    widths = [layer.site.units for layer in path_layers(trace)]
+    if not widths:
+        return _nothing_stands_out()
+    return Why(
+        f"{len(widths)} layers of width {min(widths)} and up: by luck a correct init of them differs by "
+        f"a factor of {math.exp(math.sqrt(spread) / 2):.3g}",
+        "widen the layers, add normalisation, or draw orthogonal weights",
     )
 
 

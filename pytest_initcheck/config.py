@@ -36,11 +36,15 @@ def is_collecting() -> bool:
 
 @dataclass(frozen=True)
 class Invariant:
-    """One invariant: its name in text, its decorator, and one sentence for ``--help``."""
+    """One invariant: its name in text, its decorator, and one sentence for ``--help``.
+
+    ``unasked`` ones are checked by default, the others when a name or a limit asks for them.
+    """
 
     name: str
     decorator: str
     asserts: str
+    unasked: bool = True
 
     @property
     def keyword(self) -> str:
@@ -53,6 +57,21 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant("variance", "preserves_variance", "the signal neither vanishes nor explodes with depth"),
     Invariant("saturation", "bounded_saturation", "few bounded units start where their slope is gone"),
     Invariant("dead-relu", "bounded_dead_relu", "few rectifier units are inactive on every input"),
+    Invariant("gradient", "preserves_gradient", "small changes of the input do not blow up with depth"),
+    Invariant("trainable", "trains_everywhere", "every trainable tensor receives a gradient in 3 steps"),
+    Invariant("symmetry", "breaks_symmetry", "equal units do not stay equal, no block is a copy"),
+    Invariant(
+        "matched-init",
+        "matched_init",
+        "each weight's variance is the one that its activation needs",
+        unasked=False,
+    ),
+    Invariant(
+        "reproducible",
+        "reproducible",
+        "the signal's size is the same from seed to seed",
+        unasked=False,
+    ),
 )
 NAMES: tuple[str, ...] = tuple(row.name for row in INVARIANTS)
 
@@ -141,6 +160,36 @@ LIMITS: tuple[Limit, ...] = (
         1,
         "largest dead share of a layer; unset: half of what a matched init keeps alive",
     ),
+    Limit(
+        "gradient",
+        "gradient",
+        "limit",
+        None,
+        10.0,
+        1,
+        _INF,
+        "factor around the matched backward map; unset: judge harm only",
+    ),
+    Limit(
+        "matched_init",
+        "matched-init",
+        "limit",
+        0.05,
+        None,
+        0,
+        1,
+        "largest relative deviation of a weight's variance",
+    ),
+    Limit(
+        "reproducible",
+        "reproducible",
+        "limit",
+        2.0,
+        None,
+        1,
+        _INF,
+        "factor by which the signal's size differs from seed to seed, one standard deviation",
+    ),
 )
 
 
@@ -228,15 +277,22 @@ def resolve(*layers: tuple[str, Mapping[str, object]]) -> Limits:
     return Limits(chosen)
 
 
-def selected(only: Iterable[str] | str | None) -> tuple[str, ...]:
-    """Return the invariants to check: all, or those named and ``finite``, in the table's order.
+def selected(only: Iterable[str] | str | None, limits: Limits | None = None) -> tuple[str, ...]:
+    """Return the invariants to check, in the table's order.
+
+    * With ``only``, those named and ``finite``; else the default ones, and those that a limit asks for.
+
+    Raises ConfigError for an unknown name.
 
     >>> selected("dead_relu")
     ('finite', 'dead-relu')
+    >>> selected(None, resolve(("call", {"reproducible": 3})))[-2:]
+    ('symmetry', 'reproducible')
     """
     __tracebackhide__ = True
     if only is None:
-        return NAMES
+        asked = {row.invariant for row in LIMITS if limits is not None and limits.asked(row.keyword)}
+        return tuple(row.name for row in INVARIANTS if row.unasked or row.name in asked)
     wanted = {invariant_name(name) for name in ([only] if isinstance(only, str) else only)}
     return tuple(name for name in NAMES if name in wanted or name == "finite")
 

@@ -60,6 +60,7 @@ class Declaration:
     allows: tuple[Allow, ...] = ()
     family: Mapping[str, Any] | None = None
     settings: Any = None
+    loss: Callable[..., Any] | None = None
     module: str = ""
     path: str = ""
     line: int = 0
@@ -199,6 +200,7 @@ def model(
     only: tuple[str, ...] | str = (),
     mode: str = "train",
     ignore_sites: tuple[str, ...] | str = (),
+    loss: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Declared]:
     """Declare a model factory: ``pytest --initcheck`` checks what it returns.
 
@@ -208,8 +210,10 @@ def model(
     * ``only`` names the invariants to check, besides ``finite``; their decorators add to it.
     * ``mode`` is ``"train"`` (dropout off) or ``"eval"``.
     * ``ignore_sites`` are globs of sites that are not judged.
+    * ``loss`` makes one number of the model's output (and of its inputs, if it takes two arguments).
 
-    Raises ConfigError for an unknown mode or invariant or a factory that is declared already.
+    Raises ConfigError for an unknown mode or invariant, a loss that cannot be called, or a factory that
+    is declared already.
 
     >>> declared = model("normal:4")(lambda: [])
     >>> declared.declaration.inputs
@@ -220,6 +224,8 @@ def model(
         raise ConfigError("@ic.model is called first: @ic.model(inputs=...) or @ic.model()")
     inputs = given if inputs is None else inputs
     _check_mode(mode)
+    if loss is not None and not callable(loss):
+        raise ConfigError(f"@ic.model: loss is a function of the model's output, got {loss!r}")
     globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
     wanted = tuple(invariant_name(name) for name in ((only,) if isinstance(only, str) else only))
 
@@ -238,6 +244,7 @@ def model(
             only=(*wanted, *declared.declaration.only),
             mode=mode,
             ignore_sites=globs,
+            loss=loss,
             module=caller.f_globals.get("__name__", ""),
             path=caller.f_code.co_filename,
             line=caller.f_lineno,

@@ -25,6 +25,7 @@ from pytest_initcheck.runs import (
     runs,
     signal_path,
 )
+from pytest_initcheck.sentences import in_natural_units, says
 from pytest_initcheck.trace import Site, Trace
 
 _WRONG_STEP = math.log(1.5)
@@ -72,7 +73,7 @@ def _finding(group: list[Claim], trace: Trace, limits: Limits, spell: Spell) -> 
     claim = _first(group)
     measure = _measure(claim)
     site = _named_site(claim, measure, trace)
-    value, bounds = _in_natural_units(claim.invariant, measure)
+    value, bounds = in_natural_units(claim.invariant, measure)
     reason = why(claim.invariant, measure, trace, site, spell)
     more = len({_measure(c).site for c in group}) - 1
     tail = f"; {more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
@@ -84,7 +85,7 @@ def _finding(group: list[Claim], trace: Trace, limits: Limits, spell: Spell) -> 
         None if site is None else site.name,
         value,
         bounds,
-        f"{_place(site, trace)}: {_says(claim, measure, trace, limits)}{tail}",
+        f"{_place(site, trace)}: {says(claim, measure, trace, limits)}{tail}",
         reason.cause,
         reason.fix,
         _proof(claim, limits),
@@ -95,7 +96,7 @@ def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bo
     claim = max(group, key=lambda c: (c.walk.violations, -c.measure.site))
     measure = _measure(claim)
     site = _named_site(claim, measure, trace)
-    value, bounds = _in_natural_units(claim.invariant, measure)
+    value, bounds = in_natural_units(claim.invariant, measure)
     if built:
         message = f"{claim.invariant} needs fresh initialisations to be decided; pass the factory"
         fix = "pass the function or class that builds the model, not a model that is built"
@@ -122,9 +123,7 @@ def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bo
 
 
 def _proof(claim: Claim, limits: Limits) -> str:
-    keyword = {"dead-relu": "dead_relu", "inputs": "input_second_moment"}.get(
-        claim.invariant, claim.invariant
-    )
+    keyword = "input_second_moment" if claim.invariant == "inputs" else claim.invariant.replace("-", "_")
     source = limits.source(keyword) if keyword in limits.settings else "default"
     bound = sequential.claim_error_bound()
     if claim.one_look:
@@ -152,6 +151,8 @@ def _named_site(claim: Claim, measure: Measure, trace: Trace) -> Site | None:
         return first_wrong_layer(trace, "vanishing") or (
             trace.sites[measure.site] if measure.site >= 0 else None
         )
+    if claim.invariant == "gradient":
+        return first_wrong_layer(trace, measure.direction or "exploding")
     if measure.site < 0:
         return None
     site = trace.sites[measure.site]
@@ -228,92 +229,3 @@ def _place(site: Site | None, trace: Trace) -> str:
     shape = f"{weight.fan_in}->{site.units}" if kind == "Linear" else "x".join(map(str, weight.shape))
     after = activation_after(trace, site)
     return f"{site.name} ({kind} {shape}{f', then {after}' if after else ''})"
-
-
-# -- what ----------------------------------------------------------------------------------------
-
-
-def _in_natural_units(
-    invariant: str, measure: Measure
-) -> tuple[float | None, tuple[float | None, float | None]]:
-    """Return value and limit as a reader thinks of them; the claims' logarithms are undone."""
-    low, high = (bound if math.isfinite(bound) else None for bound in measure.limit)
-    value = measure.value
-    if value is not None and invariant == "variance" and measure.fatal is None:
-        value = 2.0**value if measure.claim in ("vanishing", "exploding", "growth") else _exp(value)
-    return value, (low, high)
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))
-
-
-def _says(claim: Claim, measure: Measure, trace: Trace, limits: Limits) -> str:
-    value, (_, high) = _in_natural_units(claim.invariant, measure)
-    shown = "?" if value is None else f"{value:.3g}"
-    if claim.invariant == "finite":
-        where = f" in {measure.note}" if measure.note else ""
-        return f"{measure.claim} hold NaN or infinity{where}"
-    if claim.invariant == "inputs":
-        return _says_inputs(measure, trace, shown, high)
-    if claim.invariant == "saturation":
-        return f"{_percent(value)} of its activations start saturated, at most {_percent(high)}"
-    if claim.invariant == "dead-relu":
-        if measure.claim == "network" and measure.fatal:
-            return "the network is dead: no weight can make its output depend on the input"
-        if measure.claim == "layer" and measure.fatal:
-            return "every unit is inactive on every input"
-        share = f"{_percent(value)} of its units are inactive on every input"
-        return f"{share}, at most {_percent(high)}; {measure.note}"
-    return _says_variance(measure, trace, limits, shown)
-
-
-def _percent(value: float | None) -> str:
-    return "?" if value is None else f"{100 * value:.0f} %"
-
-
-def _says_inputs(measure: Measure, trace: Trace, shown: str, high: float | None) -> str:
-    kind = measure.claim.rpartition("/")[2]
-    if kind == "scale":
-        return f"E[x^2] is {shown}, at most {high:g}"
-    if kind == "columns":
-        return f"one column is {shown} times as large as another, at most {high:g} ({measure.note})"
-    low, top = measure.limit
-    return f"the {kind} is {shown}, wanted {low:.3g} to {top:.3g}"
-
-
-def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -> str:
-    factor, layers = _per_layer(trace)
-    if measure.claim == "ignored-input":
-        return "no weight can make the output depend on the input"
-    if measure.claim == "vanishing":
-        steps = 2.0 ** (-(measure.value or 0.0) / 2)
-        falls = (
-            f"the signal falls {1 / factor:.3g}x per layer over {layers} layers; "
-            if factor < 0.9
-            else ""
-        )
-        return f"{falls}gradient descent separates inputs {steps:.2g} times too slowly (limit 256)"
-    if measure.claim.startswith("exploding"):
-        grows = f"the signal grows {factor:.3g}x per layer; " if factor > 1.1 else ""
-        return f"{grows}the logits' variance is {shown}, at most 46"
-    if measure.claim == "growth":
-        return f"the signal grows {shown}x since the last normalisation, at most 100x"
-    verb = "grows past" if measure.direction == "exploding" else "falls below"
-    layer = trace.sites[measure.site].name if measure.site >= 0 else "the output"
-    return (
-        f"the signal {verb} the matched length map: {shown}x by layer {layer}, "
-        f"limit {limits['variance']:g}x either way"
-    )
-
-
-def _per_layer(trace: Trace) -> tuple[float, int]:
-    """Return by how much a layer of the path changes what tells inputs apart, and over how many.
-
-    The geometric mean from the first pre-activation to the last one before the head.
-    """
-    signals = [layer.site.value.batch_variance for layer in path_layers(trace)]
-    signals = [signal for signal in signals if signal > 0]  # a layer that puts out zero has no rate
-    if len(signals) < 2:
-        return 1.0, len(signals)
-    return (signals[-1] / signals[0]) ** (1 / (len(signals) - 1)), len(signals)

@@ -6,11 +6,11 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_initcheck.config import resolve, selected
+from pytest_initcheck.config import resolve
 from pytest_initcheck.declare import Allow, Declared
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.factory import canonical, preserved_random_states
@@ -34,6 +34,7 @@ def check(
     ignore_sites: Iterable[str] | str = (),
     batch: int = DEFAULT_BATCH,
     strict: bool = False,
+    loss: Callable[..., Any] | None = None,
     **limits: float,
 ) -> Report:
     """Check a model factory and return the Report.
@@ -44,6 +45,8 @@ def check(
     * ``inputs`` is a distribution, a batch, a loader, a function of ``rng`` or ``ic.call(...)``.
     * ``only`` names the invariants to check, besides ``finite``.
     * ``seed`` is the root of every derived seed.
+    * ``loss`` makes one number of the model's output, and of its inputs if it takes two arguments; the
+      gradient steps of ``trainable`` and ``symmetry`` go down it instead of a random linear loss.
     * ``limits`` are keywords of the table: ``variance=10``, ``saturation=0.1``, ``dead_relu=0.2``.
 
     Raises ConfigError for an argument that cannot be used; a model that cannot be judged is a Report
@@ -64,8 +67,11 @@ def check(
     wanted = None if only is None else tuple([only] if isinstance(only, str) else only)
     declared: Mapping[str, Any] = {}
     allows = tuple(allow)
+    if loss is not None and not callable(loss):
+        raise ConfigError(f"loss is a function of the model's output, got {loss!r}")
     if isinstance(factory, Declared):
         declaration = factory.usable()
+        loss = loss or declaration.loss
         inputs = declaration.inputs if inputs is None else inputs
         wanted = wanted or declaration.only or None
         declared, allows = declaration.limits, (*allows, *declaration.allows)
@@ -84,6 +90,7 @@ def check(
             allows=allows,
             ignore_sites=globs,
             strict=strict,
+            loss=loss,
         )
     )
 
@@ -95,7 +102,7 @@ def judge(subject: Subject) -> Report:
     """
     __tracebackhide__ = True
     started = time.perf_counter()
-    selected(subject.only)
+    subject.invariants  # noqa: B018  # an unknown name raises
     with preserved_random_states():
         try:
             report = summed_up(subject, evidence_of(subject))

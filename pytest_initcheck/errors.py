@@ -34,6 +34,26 @@ class DeadReluViolation(InitCheckError):
     """Rectifier units are inactive on every input."""
 
 
+class GradientViolation(InitCheckError):
+    """Small changes of the input, or gradients, blow up or vanish with depth."""
+
+
+class TrainableViolation(InitCheckError):
+    """A trainable tensor receives no gradient."""
+
+
+class SymmetryViolation(InitCheckError):
+    """Equal units stay equal, or blocks of a weight are copies of each other."""
+
+
+class MatchedInitViolation(InitCheckError):
+    """A weight's variance is not the one that its activation needs."""
+
+
+class ReproducibleViolation(InitCheckError):
+    """The signal's size differs from seed to seed."""
+
+
 class InitializerViolation(InitCheckError):
     """An initialiser does not give the variance, mean or independence that is needed."""
 
@@ -44,6 +64,11 @@ VIOLATIONS: dict[str, type[InitCheckError]] = {
     "variance": VarianceViolation,
     "saturation": SaturationViolation,
     "dead-relu": DeadReluViolation,
+    "gradient": GradientViolation,
+    "trainable": TrainableViolation,
+    "symmetry": SymmetryViolation,
+    "matched-init": MatchedInitViolation,
+    "reproducible": ReproducibleViolation,
 }
 
 

@@ -52,6 +52,7 @@ class InitCheck:
         allow: Iterable[Allow] = (),
         batch: int | None = None,
         strict: bool | None = None,
+        loss: Callable[..., Any] | None = None,
         **limits: float,
     ) -> Report:
         """Check a model; see :func:`pytest_initcheck.check` for the arguments.
@@ -67,6 +68,7 @@ class InitCheck:
             "ignore_sites": ignore_sites,
             "batch": batch,
             "strict": strict,
+            "loss": loss,
         }
         return self._checked(factory, inputs, asked, limits, {}, tuple(allow))
 
@@ -88,6 +90,7 @@ class InitCheck:
         allow: Iterable[Allow] = (),
         batch: int | None = None,
         strict: bool | None = None,
+        loss: Callable[..., Any] | None = None,
         **parameters: float,
     ) -> Report:
         __tracebackhide__ = True
@@ -106,6 +109,7 @@ class InitCheck:
             "ignore_sites": ignore_sites,
             "batch": batch,
             "strict": strict,
+            "loss": loss,
         }
         return self._checked(factory, inputs, asked, limits, unsaid, tuple(allow))
 
@@ -144,6 +148,7 @@ class InitCheck:
                     "only": declaration.only or None,
                     "mode": declaration.mode,
                     "ignore_sites": declaration.ignore_sites,
+                    "loss": declaration.loss,
                 }
             )
             factory = factory.factory
@@ -170,6 +175,7 @@ class InitCheck:
                 allows=(*allows, *(Allow(*fields) for fields in options.allows)),
                 ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
                 strict=strict,
+                loss=nearest("loss", None),
             )
         )
         report, used = without_ini_notes(report, options.allows)

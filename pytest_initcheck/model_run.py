@@ -55,7 +55,12 @@ class ModelRun:
             check_marker((), mark)
         self.strict = bool(self.marked("strict", self.options.strict))
         self.only = self.declaration.only or self.marked("only", None)
-        self.invariants = selected(self.only or None)
+        self.limits = resolve(
+            ("decorator", self.declaration.limits),
+            *(("marker", _limits_of(mark)) for mark in self.marks),
+            ("ini", self.options.limits),
+        )
+        self.invariants = selected(self.only or None, self.limits)
 
     def marked(self, keyword: str, otherwise: Any) -> Any:
         """Return what the nearest marker that has this keyword says."""
@@ -111,17 +116,14 @@ class ModelRun:
             inputs=inputs,
             example=dict(drawn) or None,
             only=tuple(self.invariants) if self.only else None,
-            limits=resolve(
-                ("decorator", declaration.limits),
-                *(("marker", _limits_of(mark)) for mark in self.marks),
-                ("ini", self.options.limits),
-            ),
+            limits=self.limits,
             mode=self.marked("mode", "train") if declaration.mode == "train" else declaration.mode,
             root_seed=self.options.root_seed,
             batch=self.marked("batch", self.options.batch) or DEFAULT_BATCH,
             allows=(*declaration.allows, *(Allow(*fields) for fields in self.options.allows)),
             ignore_sites=(*declaration.ignore_sites, *globs),
             strict=self.strict,
+            loss=declaration.loss,
         )
         try:
             return judge(subject)

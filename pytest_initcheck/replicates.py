@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -25,7 +25,7 @@ from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.runs import nonlinear
-from pytest_initcheck.trace import Fingerprint, Trace
+from pytest_initcheck.trace import Fingerprint, Trace, Wanted
 
 CLEAN_INITS = 63
 """That many clean initialisations pass a fatal claim (sequential.py)."""
@@ -51,6 +51,12 @@ class Subject:
     allows: tuple[Allow, ...] = ()
     ignore_sites: tuple[str, ...] = ()
     strict: bool = False
+    loss: Callable[..., Any] | None = None
+
+    @property
+    def invariants(self) -> tuple[str, ...]:
+        """The invariants to judge."""
+        return selected(self.only, self.limits)
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,8 @@ class _Run:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.example = dict(subject.example or {})
-        self.invariants = selected(subject.only)
-        self.modules = {name: _module(name) for name in self.invariants}
+        self.modules = {name: _module(name) for name in subject.invariants}
+        self.wanted = _wanted(self.modules.values(), subject)
         self.seeds = Seeds(subject.root_seed, subject.id, canonical(subject.example))
         self.drawn = 0
         self.traces: list[Trace] = []
@@ -141,6 +147,8 @@ class _Run:
             call,
             mode=self.subject.mode,
             seed=self._forward_seed(replicate),
+            # the first trace is the one that reports show
+            wanted=self.wanted if self.traces else replace(self.wanted, site_gradients=True),
         )
         for column in trace.inputs:
             if not column.value.finite:
@@ -262,7 +270,10 @@ class _Run:
                 self._kept(name, trace, module.measure(trace, self.subject.limits, self.per_replicate))
                 for trace in group
             ]
-            self.claims = self._step(name, evidence.averaged(measured), fatal=False)
+            common = evidence.averaged(measured)
+            if hasattr(module, "measure_group"):
+                common = (*common, *module.measure_group(group, self.subject.limits))
+            self.claims = self._step(name, common, fatal=False)
             for measures in measured:
                 self.claims = self._step(name, measures, fatal=True)
 
@@ -322,6 +333,15 @@ class _Run:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"pytest_initcheck.invariants.{name.replace('-', '_')}")
+
+
+def _wanted(modules: Iterable[ModuleType], subject: Subject) -> Wanted:
+    """Return what all invariants together need of a trace."""
+    total = Wanted(loss=subject.loss)
+    for module in modules:
+        if hasattr(module, "wanted"):
+            total |= module.wanted(subject.limits)
+    return total
 
 
 def _matches(trace: Trace, site: int, globs: Iterable[str]) -> bool:

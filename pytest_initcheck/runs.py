@@ -245,3 +245,42 @@ def activation_after(trace: Trace, site: Site) -> str | None:
         if follower.kind not in LINEAR:
             waiting.extend(read[index])
     return None
+
+
+def reads_through(trace: Trace, site: Site) -> str:
+    """Return the activation behind which a weight layer reads, ``identity`` if there is none."""
+    current = site
+    while current.reads:
+        current = max((trace.sites[index] for index in current.reads), key=_signal)
+        if current.activation is not None:
+            return current.activation
+        if current.kind in (*LINEAR, "norm", "input"):
+            break
+    return "identity"
+
+
+def head_of(trace: Trace) -> frozenset[int]:
+    """Return the weight layers behind which no other weight layer and no activation comes."""
+    read = readers(trace)
+    last: dict[int, bool] = {}
+    for site in reversed(trace.sites):
+        followers = [trace.sites[index] for index in read[site.index]]
+        last[site.index] = all(
+            last[follower.index]
+            and follower.kind not in (*LINEAR, "recurrent")
+            and (follower.activation is None or not read[follower.index])
+            for follower in followers
+        )
+    return frozenset(site.index for site in trace.sites if site.kind in LINEAR and last[site.index])
+
+
+def site_of_parameter(trace: Trace, name: str) -> int:
+    """Return the site that a parameter belongs to: that reads it, or bears its module's name."""
+    for site in trace.sites:
+        if name in [p.name for p in (site.weight, site.bias) if p is not None]:
+            return site.index
+    owner = name.rpartition(".")[0]
+    for site in trace.sites:
+        if site.name == owner or site.name == name:
+            return site.index
+    return next((site.index for site in trace.sites if owner and site.name.startswith(owner + ".")), -1)

@@ -8,14 +8,14 @@ import sys
 from importlib.metadata import version
 
 from pytest_initcheck import probes, sequential
-from pytest_initcheck.config import Limits, selected
+from pytest_initcheck.config import Limits
 from pytest_initcheck.diagnosis import findings_for
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
 from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
 from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report, SiteRow
 from pytest_initcheck.runs import LINEAR
-from pytest_initcheck.trace import Trace
+from pytest_initcheck.trace import CHAOTIC, Trace
 
 
 def framework_versions() -> dict[str, str]:
@@ -29,7 +29,7 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
     findings = findings_for(
         claims, trace, subject.limits, probes.named(trace.framework).spell, built=evidence.built
     )
-    results = {name: _result(name, claims, subject.limits) for name in selected(subject.only)}
+    results = {name: _result(name, claims, subject.limits) for name in subject.invariants}
     verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
     wrong = {finding.site for finding in findings if finding.severity == "error"}
@@ -88,6 +88,11 @@ _NOT_APPLICABLE = {
     "dead-relu": "no layer has rectifier units",
     "inputs": "tokens and one-hot inputs have no scale to judge",
     "variance": "no run of layers was seen",
+    "gradient": "batch normalisation amplifies noise by design, or no run of layers was seen",
+    "trainable": "gradients of single tensors are not seen here, or none is trainable",
+    "symmetry": "no weight matrix was seen",
+    "matched-init": "no weight layer but the head was seen",
+    "reproducible": "the output was not seen",
 }
 
 
@@ -97,10 +102,15 @@ def _limit_of(name: str, limits: Limits) -> tuple[tuple[float | None, float | No
         factor = limits["variance"]
         bounds = (2.0**-16, 46.0) if factor is None else (1 / factor, factor)
         return bounds, limits.source("variance")
-    if name == "saturation":
-        return (0.0, limits["saturation"]), limits.source("saturation")
-    if name == "dead-relu":
-        return (0.0, limits["dead_relu"]), limits.source("dead_relu")
+    if name == "gradient":
+        factor = limits["gradient"]
+        return (0.0, CHAOTIC) if factor is None else (1 / factor, factor), limits.source("gradient")
+    if name == "matched-init":
+        reach = limits["matched_init"] or 0.0
+        return (1 / (1 + reach), 1 + reach), limits.source("matched_init")
+    if name in ("saturation", "dead-relu", "reproducible"):
+        keyword = name.replace("-", "_")
+        return (0.0, limits[keyword]), limits.source(keyword)
     if name == "inputs":
         return (0.0, limits["input_second_moment"]), limits.source("input_second_moment")
     return None, "default"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 CALL_ELEMENTS = 2**14
 """One observed call costs about as much as reducing so many elements (an unrolled network has many)."""
@@ -34,7 +36,11 @@ class Moments:
 class Parameter:
     """A parameter tensor: its statistics and, for a weight, the fans of the layer it serves.
 
-    ``multiplicative`` is False for what is only ever added (biases, positional embeddings).
+    * ``multiplicative`` is False for what is only ever added (biases, positional embeddings).
+    * ``trainable``: it asks for a gradient; ``used``: the forward pass read it.
+    * ``gradient`` is the squared gradient of a readout of the differences between samples, NaN where
+      none was taken.
+    * ``copies`` counts the contiguous blocks of a matrix that are equal to each other, 1 if none are.
     """
 
     name: str
@@ -47,6 +53,11 @@ class Parameter:
     fan_in: int = 0
     fan_out: int = 0
     multiplicative: bool = True
+    kurtosis: float = math.nan
+    trainable: bool = True
+    used: bool = True
+    gradient: float = math.nan
+    copies: int = 1
 
     @property
     def sigma_w2(self) -> float:
@@ -61,6 +72,8 @@ class Site:
     ``saturated`` is a share of (unit, sample) pairs, ``dead`` a share of units; both are None where
     the operation has no such notion.  ``coverage`` is the average share of a convolution's taps that
     lie inside the image: zero padding takes the rest of the second moment (principles.md 1.7).
+    ``gradient`` has the moments of the gradient of a random readout of the differences between
+    samples with respect to the value, where it was asked for.
     """
 
     index: int
@@ -76,6 +89,7 @@ class Site:
     weight: Parameter | None = None
     bias: Parameter | None = None
     coverage: float = 1.0
+    gradient: Moments | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,72 @@ class GradientEvidence:
     matrices: int
     non_finite: tuple[str, ...]
     first_over_last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """How much the output changes under relative noise at the first parameters (principles.md R9).
+
+    * ``change`` is E dy^2 / (2 Var y) under noise of 1 %: 1 where the outputs of two inputs that
+      differ by it are as far apart as those of any two inputs.
+    * ``growth`` is E dy^2 / Var y over the noise's own relative size, at a noise so small that nothing
+      is cut off: NaN where ``change`` left no need to look.
+    """
+
+    change: float
+    growth: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a few normalised gradient steps on a copy showed (principles.md R2, R3).
+
+    * ``stuck`` tensors had a gradient of exactly zero in every step.
+    * ``cut_off`` tensors were used, but no path through autograd leads to them.
+    * ``equal`` matrices had rows (or columns) that were all equal, and still have.
+    """
+
+    steps: int
+    stuck: tuple[str, ...]
+    cut_off: tuple[str, ...]
+    equal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a trace shall hold besides the forward pass and the two gradients of principles.md R8.
+
+    ``loss`` is the user's: called with the model's output and, where it takes two, the inputs.
+    """
+
+    site_gradients: bool = False
+    noise: bool = False
+    steps: bool = False
+    kurtosis: bool = False
+    loss: Callable[..., Any] | None = None
+
+    def __or__(self, other: Wanted) -> Wanted:
+        """Return what either wants."""
+        return Wanted(
+            self.site_gradients or other.site_gradients,
+            self.noise or other.noise,
+            self.steps or other.steps,
+            self.kurtosis or other.kurtosis,
+            self.loss or other.loss,
+        )
+
+
+NOTHING_MORE = Wanted()
+
+STEPS = 3
+"""Gradient steps after which every tensor of a good model has moved: adaLN-zero and Fixup need 2."""
+STEP = 0.01
+"""Root mean square of a normalised step."""
+NOISE = 0.01
+FAINT_NOISE = 1e-5
+"""Relative sizes of the noise of principles.md R9: one to judge by, one that is amplified undamped."""
+CHAOTIC = 0.5
+"""Beyond this change under noise the output is a hash of the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +233,8 @@ class Trace:
     gradient: GradientEvidence | None
     unobserved: tuple[tuple[str, str], ...] = ()
     returned: tuple[int, ...] = ()
+    sensitivity: Sensitivity | None = None
+    training: Training | None = None
 
     @property
     def elements(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution
-from pytest_initcheck.trace import Fingerprint, Glimpse, Parameter, Trace
+from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Parameter, Trace, Wanted
 
 
 class Probe(Protocol):
@@ -48,9 +48,12 @@ class Probe(Protocol):
         Raises ModelError where neither tells.
         """
 
-    def trace(self, model: Any, call: Call, *, mode: str, seed: int) -> Trace:
+    def trace(
+        self, model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE
+    ) -> Trace:
         """Run forward and backward on these inputs, leave the model as it was, return the trace.
 
+        What ``wanted`` asks for is in the trace where the framework can tell it.
         Raises ModelError for a model that fails on them.
         """
 

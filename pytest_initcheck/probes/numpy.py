@@ -20,9 +20,19 @@ from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal
 from pytest_initcheck.numpy import known_activation, observed_by
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backward, directional
+from pytest_initcheck.probes.numpy_passes import sensitivity, training
 from pytest_initcheck.probes.numpy_sites import Sites, columns, parameter
 from pytest_initcheck.probes.tracebacks import user_traceback
-from pytest_initcheck.trace import Fingerprint, Glimpse, GradientEvidence, Parameter, Trace
+from pytest_initcheck.trace import (
+    NOTHING_MORE,
+    Fingerprint,
+    Glimpse,
+    GradientEvidence,
+    Parameter,
+    Sensitivity,
+    Trace,
+    Wanted,
+)
 
 FRAMEWORK = "numpy"
 _FEWEST_SAMPLES = 8
@@ -257,12 +267,12 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
         return Glimpse(finite and varies and not dead, float(np.mean(np.abs(output) ** 2)))
 
 
-def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
+def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
     with np.errstate(all="ignore"):
-        return _trace(model, call, seed)
+        return _trace(model, call, seed, wanted)
 
 
-def _trace(model: Any, call: Call, seed: int) -> Trace:
+def _trace(model: Any, call: Call, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
     sites = Sites()
     output, reads, layers = _run(model, call, sites)
     inputs = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, np.ndarray)]
@@ -281,7 +291,10 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
         reason = "all samples are equal: differences between inputs cannot be judged"
         unobserved.append(("gradient", reason))
     elif layers:
-        gradient = backward(layers, reads, seed, skip_last_phi=squashing)
+        gradient, found = backward(layers, reads, seed, skip_last_phi=squashing)
+        if wanted.site_gradients:
+            sites.add_gradients(found.deltas)
+        sites.add_squared_gradients(found.weights, found.biases)
     elif not any(p.multiplicative for p in sites.parameters.values()):
         unobserved.append(("gradient", "taps without weight= show no gradient"))
     else:
@@ -309,7 +322,13 @@ def _trace(model: Any, call: Call, seed: int) -> Trace:
         last - 1 if squashing else last,
         gradient,
         tuple(unobserved),
+        sensitivity=_noise(model, call, output, seed) if wanted.noise else None,
+        training=training(layers, reads[0], seed) if wanted.steps and layers else None,
     )
+
+
+def _noise(model: Any, call: Call, output: Array, seed: int) -> Sensitivity | None:
+    return sensitivity(lambda noisy: _run(model, noisy, Sites())[0], call, output, seed)
 
 
 def _from_directions(

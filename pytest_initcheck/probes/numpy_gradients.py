@@ -38,31 +38,55 @@ def _readouts(shape: tuple[int, ...], seed: int) -> tuple[Array, Array, int]:
     return difference / np.linalg.norm(difference), common / np.linalg.norm(common), positions
 
 
-def backward(
-    layers: list[NumpyLayer], reads: list[Array], seed: int, *, skip_last_phi: bool
-) -> GradientEvidence:
-    """Backpropagate both readouts through the list: dW = a^T delta, db = sum delta."""
-    pre = [
+@dataclass(frozen=True)
+class Backward:
+    """Gradients of one readout: of each layer's weight, bias and pre-activation."""
+
+    weights: list[Array]
+    biases: list[Array]
+    deltas: list[Array]
+
+
+def pre_activations(layers: list[NumpyLayer], reads: list[Array]) -> list[Array]:
+    return [
         a @ layer.weight if layer.bias is None else a @ layer.weight + layer.bias
         for a, layer in zip(reads, layers, strict=True)
     ]
-    shape = pre[-1].shape
+
+
+def backpropagate(
+    layers: list[NumpyLayer], reads: list[Array], cotangent: Array, *, skip_last_phi: bool
+) -> Backward:
+    """Backpropagate a readout through the list: dW = a^T delta, db = sum delta."""
+    pre = pre_activations(layers, reads)
+    weights, biases, deltas = [], [], []
+    delta = cotangent.astype(pre[-1].dtype, copy=False)
+    for index in reversed(range(len(layers))):
+        layer = layers[index]
+        if layer.phi is not None and not (skip_last_phi and index == len(layers) - 1):
+            delta = delta * layer.phi.derivative(pre[index])
+        a = reads[index].reshape(-1, reads[index].shape[-1])
+        flat = delta.reshape(-1, delta.shape[-1])
+        weights.append(a.T @ flat)
+        biases.append(np.zeros(0) if layer.bias is None else flat.sum(0))
+        deltas.append(delta)
+        delta = delta @ layer.weight.T
+    return Backward(weights[::-1], biases[::-1], deltas[::-1])
+
+
+def backward(
+    layers: list[NumpyLayer], reads: list[Array], seed: int, *, skip_last_phi: bool
+) -> tuple[GradientEvidence, Backward]:
+    """Return the evidence of both readouts (principles.md R8) and the gradients of differences."""
+    shape = (*reads[-1].shape[:-1], layers[-1].weight.shape[1])
     difference, common, positions = _readouts(shape, seed)
-    squares = []
-    for cotangent in (difference, common):
-        delta, weights, biases = cotangent.astype(pre[-1].dtype, copy=False), [], []
-        for index in reversed(range(len(layers))):
-            layer = layers[index]
-            if layer.phi is not None and not (skip_last_phi and index == len(layers) - 1):
-                delta = delta * layer.phi.derivative(pre[index])
-            a = reads[index].reshape(-1, reads[index].shape[-1])
-            flat = delta.reshape(-1, delta.shape[-1])
-            gradient = (a.T @ flat).ravel()
-            weights.append(float(np.dot(gradient, gradient)))
-            biases.append(0.0 if layer.bias is None else float(np.sum(flat.sum(0) ** 2)))
-            delta = delta @ layer.weight.T
-        squares.append((weights[::-1], biases[::-1]))
-    (by_difference, bias_difference), (by_common, bias_common) = squares
+    found = [
+        backpropagate(layers, reads, cotangent, skip_last_phi=skip_last_phi)
+        for cotangent in (difference, common)
+    ]
+    (by_difference, bias_difference), (by_common, bias_common) = (
+        ([squared(g) for g in each.weights], [squared(g) for g in each.biases]) for each in found
+    )
     total = [
         sum(group) for group in zip(by_difference, bias_difference, by_common, bias_common, strict=True)
     ]
@@ -73,7 +97,7 @@ def backward(
     ratio = math.nan
     if len(layers) > 1 and by_difference[-1] > 0:
         ratio = math.sqrt(by_difference[0] / sizes[0] / (by_difference[-1] / sizes[-1]))
-    return GradientEvidence(
+    evidence = GradientEvidence(
         sum(by_difference),
         (sum(by_common) + sum(bias_common)) / positions,
         sum(value > 0 for value in by_difference),
@@ -81,6 +105,11 @@ def backward(
         bad,
         ratio,
     )
+    return evidence, found[0]
+
+
+def squared(gradient: Array) -> float:
+    return float(np.vdot(gradient, gradient).real)
 
 
 def directional(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_initcheck.activations import Activation
+from pytest_initcheck.probes.blocks import copies
 from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
 
 Array = NDArray[Any]
@@ -45,8 +46,20 @@ def parameter(name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Par
         second = float(np.mean(flat.astype(np.float64) ** 2))
     bad = 0 if math.isfinite(mean) else int(flat.size - np.isfinite(flat).sum())
     constant = flat.size == 0 or (bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all()))
+    relative = flat.astype(np.float64) ** 2 / second if second > 0 else np.full(1, math.nan)
     return Parameter(
-        name, array.shape, flat.size, mean, second, constant, bad, fan_in, fan_out, fan_in > 0
+        name,
+        array.shape,
+        flat.size,
+        mean,
+        second,
+        constant,
+        bad,
+        fan_in,
+        fan_out,
+        fan_in > 0,
+        kurtosis=float(np.mean(relative**2)),
+        copies=1 if constant or array.ndim < 2 else copies(array),
     )
 
 
@@ -90,6 +103,21 @@ class Sites:
         if phi is not None:
             op = phi.name.partition("(")[0]
             self._append(f"{name}.{op}", "activation", op, phi.phi(z), phi, z=z)
+
+    def add_gradients(self, deltas: list[Array]) -> None:
+        """Give each layer's site the moments of the gradient of its pre-activation, in their order."""
+        layers = [site for site in self.sites if site.kind == "linear"]
+        for site, delta in zip(layers, deltas, strict=True):
+            self.sites[site.index] = replace(site, gradient=moments(delta))
+
+    def add_squared_gradients(self, weights: list[Array], biases: list[Array]) -> None:
+        """Give each layer's parameters their squared gradients, in the layers' order."""
+        layers = [site for site in self.sites if site.kind == "linear"]
+        for site, weight, bias in zip(layers, weights, biases, strict=True):
+            for held, gradient in ((site.weight, weight), (site.bias, bias)):
+                if held is not None:
+                    square = float(np.vdot(gradient, gradient).real)
+                    self.parameters[held.name] = replace(self.parameters[held.name], gradient=square)
 
     def _describe(self, name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
         described = parameter(name, array, fan_in, fan_out)

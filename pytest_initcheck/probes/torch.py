@@ -1,4 +1,4 @@
-"""The torch probe: state, seeds, forward and backward on a model that is left as it was found.
+"""The torch probe: seeds, forward and backward on a model that is left as it was found.
 
 PYTEST_DONT_REWRITE
 """
@@ -6,21 +6,21 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
-from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes import torch_passes as passes
+from pytest_initcheck.probes.torch_gradients import SiteGradients, gradients
 from pytest_initcheck.probes.torch_inputs import (
     batch_of,
     columns,
@@ -29,23 +29,28 @@ from pytest_initcheck.probes.torch_inputs import (
     samples_differ,
 )
 from pytest_initcheck.probes.torch_modules import ModuleStack
+from pytest_initcheck.probes.torch_outputs import logits, outputs, site_of
+from pytest_initcheck.probes.torch_parameters import describe, fingerprint, named_parameters
 from pytest_initcheck.probes.torch_recorder import Recorder
+from pytest_initcheck.probes.torch_spelling import spell as spell
 from pytest_initcheck.probes.torch_state import random_state as random_state
 from pytest_initcheck.probes.torch_state import restore_random_state as restore_random_state
 from pytest_initcheck.probes.torch_state import threads_for, undisturbed
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import (
+    CHAOTIC,
+    NOTHING_MORE,
     Fingerprint,
     Glimpse,
-    GradientEvidence,
     Parameter,
+    Sensitivity,
+    Site,
     Trace,
+    Training,
+    Wanted,
 )
 
 FRAMEWORK = "torch"
-_SAMPLED = 4096
-_FEW_SAMPLED = 64
-_MANY = 16
 
 
 def owns(model: Any) -> bool:
@@ -80,50 +85,12 @@ def workload(model: Any, call: Call) -> AbstractContextManager[None]:
     return threads_for(_eager(model), call)
 
 
-def _named_parameters(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that hold numbers; quantised and index tensors are not initialised."""
-    return {
-        name: parameter
-        for name, parameter in model.named_parameters(remove_duplicate=True)
-        if parameter.is_floating_point() or parameter.is_complex()
-    }
-
-
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
     module = _eager(model)
     for name, parameter in module.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise ModelError(f"{name} is lazy and has no shape yet; run a forward pass in the factory")
-    return tuple(_fingerprint(name, p) for name, p in _named_parameters(module).items())
-
-
-def _fingerprint(name: str, parameter: Tensor) -> Fingerprint:
-    flat = reductions.plain(parameter).reshape(-1).cpu()
-    stride = max(1, flat.numel() // _SAMPLED)
-    sample = flat[::stride].contiguous()
-    digest = hashlib.blake2b(sample.numpy().tobytes(), digest_size=16)
-    digest.update(np.float64(flat.sum(dtype=torch.float64)).tobytes())
-    return Fingerprint(name, digest.hexdigest(), _draws_nothing(flat))
-
-
-def _draws_nothing(flat: Tensor) -> bool:
-    """Tell whether the entries have at most two values, as constants and identities do."""
-    values = 2 if flat.numel() >= _MANY else 1  # two numbers are two values whatever drew them
-    if flat.numel() == 0 or len(flat[:_FEW_SAMPLED].unique()) > values:
-        return flat.numel() == 0
-    return bool(((flat == flat.amin()) | (flat == flat.amax())).all())
-
-
-def _describe(name: str, tensor: Tensor) -> Parameter:
-    flat = reductions.plain(tensor).reshape(-1)
-    count = flat.numel()
-    if count == 0:
-        return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0)
-    mean, second = float(flat.mean()), float(torch.dot(flat, flat)) / count
-    # counting what is not finite is slow, and needed only where a sum shows it
-    bad = 0 if math.isfinite(mean + second) else int((~torch.isfinite(flat)).sum())
-    constant = bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all())
-    return Parameter(name, tuple(tensor.shape), count, mean, second, constant, bad)
+    return tuple(fingerprint(name, p) for name, p in named_parameters(module).items())
 
 
 def infer_inputs(model: Any) -> Distribution | Call:
@@ -195,81 +162,33 @@ def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleSta
         ) from error
 
 
-def _output_tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        if value.is_floating_point() or value.is_complex():
-            yield value
-    elif isinstance(value, Mapping):
-        names = sorted(value, key=lambda key: key not in ("logits", "last_hidden_state"))
-        for name in names:
-            yield from _output_tensors(value[name])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _output_tensors(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for item in dataclasses.fields(value):
-            yield from _output_tensors(getattr(value, item.name))
+@dataclass(frozen=True)
+class _Pass:
+    """One recorded forward pass: what was called, what was seen, what was returned."""
+
+    call: Call
+    recorder: Recorder
+    outputs: list[Tensor]
+    tensors: Mapping[str, Tensor]
+    described: Mapping[str, Parameter]
 
 
-def _outputs(value: Any) -> list[Tensor]:
-    """Return what the model put out, the main output first.
-
-    Raises ModelError where there is nothing with a batch axis.
-    """
-    tensors = list(_output_tensors(value))
-    found = [tensor for tensor in tensors if tensor.dim() > 0]
-    if found:
-        return found
-    if tensors:
-        raise ModelError(
-            "the model returned a single number, a loss perhaps; wrap it so that it returns the output "
-            "that the loss is computed from, with a batch axis"
-        )
-    kind = type(value).__name__
-    raise ModelError(f"the model returned {kind} without a floating-point tensor; return its output")
-
-
-def _record(
-    model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
-) -> tuple[nn.Module, Call, Recorder, list[Tensor], dict[str, Parameter]]:
-    module = _eager(model)
+def _record(module: nn.Module, call: Call, seed_value: int, wanted: Wanted, *, rare_only: bool) -> _Pass:
     call = prepared(module, call)
     if batch_of(call) == 0:
         raise ModelError("the inputs hold no samples; pass a batch with at least one")
-    tensors = _named_parameters(module)
-    described = {} if rare_only else {name: _describe(name, t) for name, t in tensors.items()}
+    tensors = named_parameters(module)
+    described = {}
+    if not rare_only:
+        described = {n: describe(n, t, kurtosis=wanted.kurtosis) for n, t in tensors.items()}
     stack = ModuleStack(module)
-    recorder = Recorder(stack, tensors, described, batch_of(call), rare_only=rare_only)
+    sites = SiteGradients(batch_of(call)) if wanted.site_gradients else None
+    recorder = Recorder(
+        stack, tensors, described, batch_of(call), rare_only=rare_only, site_gradients=sites
+    )
     seed(seed_value)
-    outputs = _outputs(_forward(module, call, recorder, stack))
-    return module, call, recorder, outputs, described
-
-
-def spell(parameters: Sequence[Parameter], std: float, activation: str) -> str:
-    target = "model.get_parameter({})"
-    code = _init_call(parameters, std, activation)
-    if len(parameters) == 1:
-        return code.format(target.format(repr(parameters[0].name)))
-    names = ", ".join(repr(parameter.name) for parameter in parameters)
-    return f"for p in ({names}): {code.format(target.format('p'))}"
-
-
-def _init_call(parameters: Sequence[Parameter], std: float, activation: str) -> str:
-    """Return the call of torch's own scheme, or of a plain normal draw where its fans are not these."""
-    name, _, slope = activation.rstrip(")").partition("(")
-    if all(_torch_fan_in(parameter) == parameter.fan_in for parameter in parameters):
-        if name == "relu":
-            return "nn.init.kaiming_normal_({}, nonlinearity='relu')"
-        if name == "leaky_relu":
-            return f"nn.init.kaiming_normal_({{}}, a={slope}, nonlinearity='leaky_relu')"
-        if name in ("selu", "identity"):
-            return "nn.init.kaiming_normal_({}, nonlinearity='linear')"
-    return f"nn.init.normal_({{}}, std={std:.3g})"
-
-
-def _torch_fan_in(parameter: Parameter) -> int:
-    """Return the fan_in that ``nn.init`` reads off a weight's shape, [out, in, *kernel]."""
-    return math.prod(parameter.shape[1:]) if len(parameter.shape) > 1 else 0
+    returned = _forward(module, call, recorder, stack)
+    return _Pass(call, recorder, outputs(returned), tensors, described)
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
@@ -281,60 +200,109 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
 
 
 def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Glimpse:
-    with undisturbed(_eager(model), mode), torch.set_grad_enabled(grad):
-        module, _, recorder, (output, *_), _ = _record(model, call, mode, seed, rare_only=True)
+    module = _eager(model)
+    with undisturbed(module, mode), torch.set_grad_enabled(grad):
+        seen = _record(module, call, seed, Wanted(), rare_only=True)
+        output = seen.outputs[0]
         finite = bool(torch.isfinite(output).all())
         for parameter in module.parameters():
             finite = finite and bool(torch.isfinite(parameter.detach().sum()))
         varies = output.shape[0] < 2 or bool((output != output[:1]).any())
         length = float((output.detach().abs().double() ** 2).mean())
-        return Glimpse(finite and varies and not recorder.wholly_dead, length)
+        return Glimpse(finite and varies and not seen.recorder.wholly_dead, length)
 
 
-def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
-    with undisturbed(_eager(model), mode), torch.enable_grad():
-        module, call, recorder, outputs, described = _record(model, call, mode, seed, rare_only=False)
-        output = outputs[0]
-        out_site = _site_of(recorder, output)
-        returned = {_site_of(recorder, each) for each in outputs if each.shape[0] == batch_of(call)}
-        logits_site, logits = _logits(recorder, out_site, output)
+def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
+    module = _eager(model)
+    with undisturbed(module, mode) as reset, torch.enable_grad():
+        seen = _record(module, call, seed, wanted, rare_only=False)
+        recorder, batch = seen.recorder, batch_of(seen.call)
+        output = seen.outputs[0]
+        out_site = site_of(recorder, output)
+        returned = {site_of(recorder, each) for each in seen.outputs if each.shape[0] == batch}
+        logits_site, logit_values = logits(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
-        gradient = None
-        reason = _no_gradient_reason(logits, call)
+        found = None
+        reason = _no_gradient_reason(logit_values, seen.call)
         if reason is None:
-            gradient = _gradients(module, logits, recorder, seed)
+            found = gradients(
+                logit_values,
+                {name: p for name, p in seen.tensors.items() if p.requires_grad},
+                recorder.multiplicative,
+                recorder.site_gradients,
+                seed,
+            )
         else:
             unobserved.append(("gradient", reason))
-    parameters = tuple(
-        dataclasses.replace(p, multiplicative=p.name in recorder.multiplicative)
-        for p in described.values()
-    )
+        further = _Further(module, call, seed, seen.tensors, reset)
+        noise = further.noise(output.detach()) if wanted.noise else None
+        trained = None
+        if wanted.steps:
+            moved = frozenset() if found is None or wanted.loss is not None else found.moved
+            trained = further.training(recorder.used, moved, wanted.loss)
     return Trace(
         FRAMEWORK,
-        batch_of(call),
-        tuple(recorder.sites),
-        tuple(columns(name, tensor) for name, tensor in input_tensors(call).items()),
-        parameters,
+        batch,
+        _with_gradients(recorder),
+        tuple(columns(name, tensor) for name, tensor in input_tensors(seen.call).items()),
+        _with_roles(seen, {} if found is None else found.by_difference),
         out_site,
         logits_site,
-        gradient,
+        None if found is None else found.evidence,
         tuple(unobserved),
         tuple(sorted(returned - {-1})),
+        noise,
+        trained,
     )
 
 
-def _site_of(recorder: Recorder, tensor: Tensor) -> int:
-    origin = recorder.origin(tensor)
-    return origin.site if origin is not None else -1
+def _with_gradients(recorder: Recorder) -> tuple[Site, ...]:
+    if recorder.site_gradients is None:
+        return tuple(recorder.sites)
+    known = recorder.site_gradients.moments
+    return tuple(dataclasses.replace(site, gradient=known.get(site.index)) for site in recorder.sites)
 
 
-def _logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
-    """Return the input of a closing sigmoid, tanh or softmax, or the output itself."""
-    tensor = recorder.squashed.get(out_site)
-    if tensor is None:
-        return out_site, output
-    site = _site_of(recorder, tensor)
-    return (site if site >= 0 else out_site), tensor
+def _with_roles(seen: _Pass, squared: Mapping[str, float]) -> tuple[Parameter, ...]:
+    return tuple(
+        dataclasses.replace(
+            parameter,
+            multiplicative=name in seen.recorder.multiplicative,
+            used=name in seen.recorder.used,
+            gradient=squared.get(name, math.nan),
+        )
+        for name, parameter in seen.described.items()
+    )
+
+
+@dataclass(frozen=True)
+class _Further:
+    """Runs the model again as in its first pass: the same inputs, seed and buffers."""
+
+    module: nn.Module
+    call: Call
+    seed: int
+    tensors: Mapping[str, Tensor]
+    reset: Callable[[], None]
+
+    def __call__(self, mode: passes.Calm) -> Any:
+        self.reset()
+        call = prepared(self.module, self.call)
+        mode.watch(input_tensors(call), self.tensors)
+        seed(self.seed)
+        with _uncompiled(), _unfused(self.module), mode:
+            return self.module(*call.args, **call.kwargs)
+
+    def noise(self, output: Tensor) -> Sensitivity | None:
+        if batch_of(self.call) < 2:
+            return None
+        return passes.sensitivity(self, output, self.seed, CHAOTIC)
+
+    def training(
+        self, used: set[str], moved: frozenset[str], loss: Callable[..., Any] | None
+    ) -> Training:
+        judged = {n: p for n, p in self.tensors.items() if p.requires_grad and n in used}
+        return passes.training(self, self.call, judged, moved & set(judged), loss, self.seed)
 
 
 def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
@@ -348,59 +316,3 @@ def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
     if not samples_differ(call):
         return "all samples are equal: differences between inputs cannot be judged"
     return None
-
-
-def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int) -> GradientEvidence:
-    """Two backward passes from the logits (principles.md R8)."""
-    named = {n: p for n, p in _named_parameters(module).items() if p.requires_grad}
-    draw = torch.Generator().manual_seed(seed)
-    shape = logits.shape
-    difference = torch.randn(shape, generator=draw).to(logits.device, torch.float32)
-    difference -= difference.mean(0, keepdim=True)
-    units = 1 if logits.dim() >= 4 else -1
-    common = torch.zeros(shape, device=logits.device)
-    direction = torch.randn(shape[units], generator=draw).to(logits.device)
-    if logits.dim() > 1:
-        common += direction.reshape(
-            [-1 if axis == units % logits.dim() else 1 for axis in range(logits.dim())]
-        )
-        positions = logits.numel() // shape[units]
-    else:
-        common += 1.0
-        positions = logits.numel()
-    target = logits.real if logits.is_complex() else logits
-
-    def squared_gradients(cotangent: Tensor, retain: bool) -> dict[str, float]:
-        cotangent = (cotangent / torch.linalg.vector_norm(cotangent)).to(target.dtype)
-        grads = torch.autograd.grad(
-            target, list(named.values()), cotangent, retain_graph=retain, allow_unused=True
-        )
-        flat = [None if g is None else reductions.plain(g).reshape(-1) for g in grads]
-        return {
-            name: 0.0 if g is None else float(torch.dot(g, g))
-            for name, g in zip(named, flat, strict=True)
-        }
-
-    by_difference = squared_gradients(difference, True)
-    by_common = squared_gradients(common, False)
-    matrices = {n: by_difference[n] for n in named if n in recorder.multiplicative}
-    weights = [n for n in matrices if named[n].dim() > 1]
-    bad = tuple(n for n in named if not math.isfinite(by_difference[n] + by_common[n]))
-    return GradientEvidence(
-        difference=sum(matrices.values()),
-        common=sum(by_common.values()) / positions,
-        live_matrices=sum(value > 0 for value in matrices.values()),
-        matrices=len(matrices),
-        non_finite=bad,
-        first_over_last=_first_over_last(weights, by_difference, named),
-    )
-
-
-def _first_over_last(
-    weights: list[str], squared: Mapping[str, float], named: Mapping[str, Tensor]
-) -> float:
-    """Return the ratio of the root mean squared gradients of the first and the last weight."""
-    if len(weights) < 2:
-        return math.nan
-    first, last = (squared[n] / named[n].numel() for n in (weights[0], weights[-1]))
-    return math.sqrt(first / last) if last > 0 else math.nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -135,6 +135,40 @@ MATMULS = frozenset(
 )
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
 COMPARISONS = frozenset({"gt", "ge"})
+
+
+def name_of(func: Any) -> str:
+    """Return an operation's name without its namespace and in-place mark."""
+    name = str(func._schema.name).removeprefix("aten::")
+    return name[:-1] if in_place(func) else name
+
+
+def in_place(func: Any) -> bool:
+    name = str(func._schema.name)
+    return name.endswith("_") and not name.endswith("__")
+
+
+def tensors_in(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Return the tensors among these values, and in the lists among them."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from tensors_in(value)
+
+
+def without_dropout(func: Any, args: Arguments, kwargs: Mapping[str, Any]) -> Any:
+    """Return what a draw of dropout or stochastic depth is replaced by, None for another operation.
+
+    Its mean takes its place, which leaves E[x].
+    """
+    name = name_of(func)
+    if name == "bernoulli" and in_place(func):
+        probability = args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
+        return args[0].fill_(probability)
+    if name == "native_dropout":
+        return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
+    return None
 
 
 def _clamp(low: Any, high: Any) -> str | None:

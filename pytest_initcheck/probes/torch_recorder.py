@@ -21,6 +21,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_gradients import SiteGradients
 from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.trace import Moments, Parameter, Site
@@ -50,6 +51,7 @@ class Recorder(TorchDispatchMode):
         batch: int,
         *,
         rare_only: bool = False,
+        site_gradients: SiteGradients | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.sites: list[Site] = []
@@ -58,6 +60,7 @@ class Recorder(TorchDispatchMode):
         self.unobserved: list[tuple[str, str]] = []
         self.squashed: dict[int, Tensor] = {}
         self.wholly_dead = False
+        self.site_gradients = site_gradients
         self._stack = stack
         self._batch = batch
         self._described = described
@@ -68,6 +71,11 @@ class Recorder(TorchDispatchMode):
         self._clock = 0
         for name, tensor in parameters.items():
             self._origins[tensor] = _Origin(parameters=frozenset({name}))
+
+    @property
+    def used(self) -> set[str]:
+        """The parameters that the forward pass read."""
+        return self.additive | self.multiplicative
 
     # -- where tensors come from ----------------------------------------------------------------
 
@@ -109,6 +117,8 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        if self.site_gradients is not None:
+            self.site_gradients.flush()
         kwargs = kwargs or {}
         name = func._schema.name.removeprefix("aten::")
         in_place = name.endswith("_") and not name.endswith("__")
@@ -466,6 +476,8 @@ class Recorder(TorchDispatchMode):
                 coverage,
             )
         )
+        if self.site_gradients is not None:
+            self.site_gradients.add(index, out)
         self._remember(out, _Origin(index, axis), in_place=in_place)
         return index
 

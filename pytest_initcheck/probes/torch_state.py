@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,8 +51,10 @@ def threads_for(module: nn.Module, call: Call) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(module: nn.Module, mode: str) -> Iterator[None]:
+def undisturbed(module: nn.Module, mode: str) -> Iterator[Callable[[], None]]:
     """Set the mode with dropout off; afterwards modes, parameters and buffers are as they were.
+
+    What it yields puts the buffers back at once, for a further pass.
 
     A forward pass may update both in place, or put another tensor in a buffer's place.
     """
@@ -60,12 +62,23 @@ def undisturbed(module: nn.Module, mode: str) -> Iterator[None]:
     buffers = [(part, dict(part._buffers)) for part in module.modules()]
     saved = [(tensor, tensor.detach().clone()) for tensor in (*module.parameters(), *module.buffers())]
     state = random_state()
+
+    def put_buffers_back() -> None:
+        for part, before in buffers:
+            part._buffers.clear()
+            part._buffers.update(before)
+        held = {id(tensor) for _, each in buffers for tensor in each.values()}
+        with torch.no_grad():
+            for tensor, values in saved:
+                if id(tensor) in held:
+                    tensor.data.copy_(values)
+
     try:
         module.train(mode == "train")
         for part, _ in modes:
             if isinstance(part, _DROPOUTS):
                 part.training = False
-        yield
+        yield put_buffers_back
     finally:
         for part, training in modes:
             part.training = training

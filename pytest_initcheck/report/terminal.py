@@ -50,9 +50,10 @@ def _lines(report: Report, invariant: str | None, width: int, table: bool) -> It
         yield from _finding(report, finding, width)
     if invariant is None:
         reported = {finding.invariant for finding in findings}
+        longest = max(map(len, report.invariants), default=0)
         for name, result in report.invariants.items():
             if name not in reported:
-                yield f"  {name:<11}{_result(result)}"
+                yield f"  {name:<{longest}} {_result(result)}"
     elif findings and (note := report.invariants[invariant].note):
         yield from labelled("note", note, width)
     for note in report.notes:

@@ -41,14 +41,14 @@ def test_a_factory_named_like_a_test_is_no_test(project):
 
 def test_items_carry_the_marker(project):
     project.write(GOOD + "def test_other(): pass\n")
-    project.run("--initcheck", "-m", "initcheck").assert_outcomes(passed=4, skipped=1, deselected=1)
+    project.run("--initcheck", "-m", "initcheck").assert_outcomes(passed=7, skipped=1, deselected=1)
     project.run("--initcheck", "-m", "not initcheck").assert_outcomes(passed=1, deselected=5)
 
 
 def test_one_item_can_be_named(project):
     project.write(GOOD)
     project.run("--initcheck", "test_models.py::classifier::variance").assert_outcomes(passed=1)
-    project.run("--initcheck", "-k", "classifier and finite").assert_outcomes(passed=1, deselected=4)
+    project.run("--initcheck", "-k", "classifier and finite").assert_outcomes(passed=1, deselected=7)
 
 
 def test_invariant_decorators_narrow_and_commute(project):
@@ -74,20 +74,20 @@ def test_invariant_decorators_narrow_and_commute(project):
 
 def test_models_py_is_collected_besides_the_test_files(project):
     project.write(GOOD + "def test_of_models(): raise AssertionError\n", name="models")
-    project.run("--initcheck").assert_outcomes(passed=4, skipped=1)
+    project.run("--initcheck").assert_outcomes(passed=7, skipped=1)
     project.run().assert_outcomes()
 
 
 def test_models_py_that_is_named_on_the_command_line_is_collected_once(project):
     project.write(GOOD, name="models")
-    assert len(project.ids("--initcheck", "models.py")) == 5
+    assert len(project.ids("--initcheck", "models.py")) == 8
     assert len(project.ids("--initcheck", "models.py::classifier::variance")) == 1
 
 
 def test_models_py_that_has_nothing_to_do_with_it_is_not_imported(project):
     project.pytester.makepyfile(models="raise RuntimeError('needs its web framework')")
     project.write(GOOD)
-    project.run("--initcheck").assert_outcomes(passed=4, skipped=1)
+    project.run("--initcheck").assert_outcomes(passed=7, skipped=1)
 
 
 def test_initcheck_files_names_other_files(project):
@@ -128,13 +128,13 @@ def test_a_class_can_be_bound_and_stays_a_class(project):
             assert isinstance(Net(), Net) and Checked.factory is Net
         """
     )
-    project.run("--initcheck").assert_outcomes(passed=5, skipped=1)
+    project.run("--initcheck").assert_outcomes(passed=8, skipped=1)
     assert "test_models.py::Checked::finite" in project.ids("--initcheck")
 
 
 def test_a_second_name_is_not_a_second_model(project):
     project.write(GOOD + "alias = classifier\n")
-    assert len(project.ids("--initcheck")) == 5
+    assert len(project.ids("--initcheck")) == 8
 
 
 def test_id_is_appended_and_tells_declarations_of_one_name_apart(project):
@@ -239,7 +239,7 @@ def test_the_marks_of_a_class_reach_its_model(project):
         Checked = ic.model(inputs=ic.normal(32))(Net)
         """
     )
-    project.run("--initcheck").assert_outcomes(skipped=5)
+    project.run("--initcheck").assert_outcomes(skipped=8)
 
 
 def test_usefixtures_is_refused(project):
@@ -303,7 +303,7 @@ def test_a_mistake_in_a_declaration_costs_one_line_and_nothing_else(project, dec
         "def test_other(): pass\n" + textwrap.dedent(GOOD)
     )
     result = project.run("--initcheck")
-    result.assert_outcomes(passed=5, skipped=1, errors=1)
+    result.assert_outcomes(passed=8, skipped=1, errors=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines([f"test_models.py::broken*: {line}"])
     result.stdout.no_fnmatch_line("*declare.py*")
@@ -335,10 +335,10 @@ def test_a_strict_xfail_is_about_the_model(project):
     """
     project.write(source.format("saturated"))
     result = project.run("--initcheck")
-    result.assert_outcomes(xfailed=2, passed=2, skipped=1)
+    result.assert_outcomes(xfailed=2, passed=5, skipped=1)
     project.write(source.format("net"))
     result = project.run("--initcheck")
-    assert result.parseoutcomes()["failed"] == 4  # nothing is wrong any more: the mark is to go
+    assert result.parseoutcomes()["failed"] == 7  # nothing is wrong any more: the mark is to go
 
 
 def test_an_xfail_that_is_not_to_run_does_not_run(project):
@@ -350,7 +350,7 @@ def test_an_xfail_that_is_not_to_run_does_not_run(project):
             raise SystemError("must not be built")
         """
     )
-    project.run("--initcheck").assert_outcomes(xfailed=5)
+    project.run("--initcheck").assert_outcomes(xfailed=8)
 
 
 def test_the_id_of_a_variant_can_be_selected(project):

@@ -114,7 +114,7 @@ def test_an_example_that_raises_is_an_error_with_the_users_traceback(project):
         """
     )
     result = project.run("--initcheck", "-k", "finite or variance")
-    result.assert_outcomes(failed=2, deselected=3)
+    result.assert_outcomes(failed=2, deselected=6)
     result.stdout.fnmatch_lines(
         [
             "ERROR test_models.py::mlp  mlp(depth=8)  *raised ValueError: too deep",

@@ -28,7 +28,7 @@ def zoo(project):
 
 def test_a_module_and_a_name(zoo):
     result = zoo.run("--initcheck-model", "zoo:good", "--initcheck-inputs", "normal:32@32", "-v")
-    result.assert_outcomes(passed=4, skipped=1)
+    result.assert_outcomes(passed=7, skipped=1)
     result.stdout.fnmatch_lines(
         ["*collected 5 items", "", "zoo:good::finite PASSED*", "*", "zoo:good::dead-relu PASSED*"]
     )
@@ -42,7 +42,7 @@ def test_a_file_and_a_name(zoo):
     result = zoo.run(
         "--initcheck-model", "nets_of_mine/zoo.py:good", "-v", "--initcheck-inputs", "normal:32"
     )
-    result.assert_outcomes(passed=4, skipped=1)
+    result.assert_outcomes(passed=7, skipped=1)
     result.stdout.fnmatch_lines(["nets_of_mine/zoo.py:good::finite PASSED*"])
 
 
@@ -54,15 +54,15 @@ def test_a_file_in_a_package_may_import_its_siblings(zoo):
     (package / "models.py").write_text("from .layers import net\n")
     zoo.pytester.syspathinsert(zoo.path)
     result = zoo.run("--initcheck-model", "pkg/models.py:net", "--initcheck-inputs", "normal:32")
-    result.assert_outcomes(passed=4, skipped=1)
+    result.assert_outcomes(passed=7, skipped=1)
 
 
 def test_inputs_are_inferred_from_the_first_layer(zoo):
-    zoo.run("--initcheck-model", "zoo:good").assert_outcomes(passed=4, skipped=1)
+    zoo.run("--initcheck-model", "zoo:good").assert_outcomes(passed=7, skipped=1)
 
 
 def test_a_name_inside_a_class(zoo):
-    zoo.run("--initcheck-model", "zoo:Holder.nested").assert_outcomes(passed=4, skipped=1)
+    zoo.run("--initcheck-model", "zoo:Holder.nested").assert_outcomes(passed=7, skipped=1)
 
 
 def test_a_built_model_is_judged_by_facts(zoo):
@@ -74,10 +74,10 @@ def test_a_built_model_is_judged_by_facts(zoo):
 def test_several_models_with_inputs_each_or_one_for_all(zoo):
     models = ("--initcheck-model", "zoo:good", "--initcheck-model", "zoo:dead")
     both = zoo.run(*models, "--initcheck-inputs", "normal:32", "-k", "finite or dead-relu")
-    both.assert_outcomes(passed=3, failed=1, deselected=6)
+    both.assert_outcomes(passed=3, failed=1, deselected=12)
     inputs = ("--initcheck-inputs", "normal:32", "--initcheck-inputs", "uniform(0,500):32")
     each = zoo.run(*models, *inputs, "-k", "inputs")
-    each.assert_outcomes(passed=1, failed=1, deselected=8)
+    each.assert_outcomes(passed=1, failed=1, deselected=14)
     each.stdout.fnmatch_lines(["inputs FAIL zoo:dead*"])
 
 
@@ -111,7 +111,7 @@ def test_a_declared_factory_keeps_what_it_declares(project):
 def test_it_works_where_there_is_no_test(pytester):
     pytester.makepyfile(zoo="def bad():\n    raise RuntimeError('no')\n")
     result = pytester.runpytest_inprocess("--initcheck-model", "zoo:bad", "-k", "finite")
-    result.assert_outcomes(failed=1, deselected=4)
+    result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(["ERROR zoo:bad  *raised RuntimeError: no"])
 
 

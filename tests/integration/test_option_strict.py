@@ -13,12 +13,12 @@ def test_inconclusive_warns_on_its_item_and_fails_when_strict(project):
     project.pytester.makepyfile(zoo=BUILT)
     spec = ("--initcheck-model", "zoo:built", "-k", "variance")
     lax = project.run(*spec)
-    lax.assert_outcomes(passed=1, deselected=4, warnings=1)
+    lax.assert_outcomes(passed=1, deselected=7, warnings=1)
     lax.stdout.fnmatch_lines(
         ["zoo:built::variance", "*InitCheckWarning: variance INCONCLUSIVE zoo:built *", "inconclusive:"]
     )
     error = project.run(*spec, "-W", "error::pytest_initcheck.InitCheckWarning")
-    error.assert_outcomes(failed=1, deselected=4)
+    error.assert_outcomes(failed=1, deselected=7)
     error.stdout.no_fnmatch_line("*Traceback*")
     error.stdout.no_fnmatch_line("*collection.py*")
     strict = project.run(*spec, "--initcheck-strict")

@@ -61,7 +61,7 @@ def test_the_short_summary_holds_the_first_line(project, monkeypatch):
 def test_an_error_of_the_model_is_shown_once_with_the_users_traceback(project):
     project.write(RAISING)
     result = project.run("--initcheck")
-    result.assert_outcomes(failed=5)
+    result.assert_outcomes(failed=8)
     result.stdout.fnmatch_lines(
         [
             "ERROR test_models.py::raising  *raised KeyError*",
@@ -85,7 +85,7 @@ def test_the_first_item_that_runs_shows_the_error(project):
 def test_a_factory_that_takes_arguments_is_told_the_remedy(project):
     project.write("@ic.model(inputs=ic.normal(32))\ndef sized(rng, width):\n    return net(rng)\n")
     result = project.run("--initcheck", "-k", "finite")
-    result.assert_outcomes(failed=1, deselected=4)
+    result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(["ERROR test_models.py::sized  *width*parametrize*"])
 
 

@@ -88,7 +88,7 @@ def test_specs_and_options_reach_the_workers(project):
     result = project.run(
         "-n", "2", "--initcheck-model", "zoo:net", "--initcheck-inputs", "normal:32", "--initcheck-only"
     )
-    result.assert_outcomes(passed=4, skipped=1)
+    result.assert_outcomes(passed=7, skipped=1)
     bad = project.run("-n", "2", "--initcheck-model", "zoo:nett")
     assert bad.ret == pytest.ExitCode.USAGE_ERROR
     bad.stderr.fnmatch_lines(["ERROR: initcheck: zoo has no 'nett'; did you mean 'net'?"])

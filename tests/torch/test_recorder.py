@@ -12,6 +12,7 @@ from torch import nn
 
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch as probe
+from pytest_initcheck.probes import torch_reductions as reductions
 
 torch.manual_seed(0)
 X = torch.randn(32, 8)
@@ -460,7 +461,7 @@ def test_sparse_matrices_are_read():
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (100.0, 1.0), (3.0, 1e-3), (0.0, 1e-20)])
 def test_moments_against_double_precision(shape, mean, std):
     draw = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * std + mean
-    found = probe.reductions.moments(draw, shape[0])
+    found = reductions.moments(draw, shape[0])
     wide = draw.double().numpy()
     assert found.second_moment == pytest.approx(float(np.mean(wide**2)), rel=1e-5)
     assert found.batch_variance == pytest.approx(
@@ -471,19 +472,19 @@ def test_moments_against_double_precision(shape, mean, std):
 
 
 def test_squares_that_overflow_single_precision_are_finite():
-    found = probe.reductions.moments(torch.tensor([[1e25], [-1e25]]), 2)
+    found = reductions.moments(torch.tensor([[1e25], [-1e25]]), 2)
     assert (found.non_finite, found.second_moment) == (0, pytest.approx(1e50))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_counted(bad):
-    found = probe.reductions.moments(torch.tensor([[1.0, bad], [3.0, 1.0]]), 2)
+    found = reductions.moments(torch.tensor([[1.0, bad], [3.0, 1.0]]), 2)
     assert (found.non_finite, found.second_moment) == (1, pytest.approx(11 / 3))
 
 
 def test_time_first_values_are_brought_to_samples_first():
     x = torch.randn(5, 32, 7)
-    assert probe.reductions.moments(x, 32).batch_variance == pytest.approx(
+    assert reductions.moments(x, 32).batch_variance == pytest.approx(
         float(x.var(1, correction=0).mean()), rel=1e-5
     )
 

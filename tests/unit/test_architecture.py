@@ -26,6 +26,7 @@ LAYERS = (
     ("networks", "probes"),
     ("strategies", "factory", "invariants"),
     ("evidence", "report", "layer_causes"),
+    ("sentences", "tensor_causes"),
     ("causes",),
     ("diagnosis", "replicates", "families"),
     ("summary", "initializer_check"),
@@ -70,7 +71,9 @@ JUDGING_SIDE = (
     "layer_causes",
     "report",
     "runs",
+    "sentences",
     "sequential",
+    "tensor_causes",
     "theory",
 )
 FORBIDDEN_WORDS = {"util", "utils", "helper", "helpers", "manager", "base", "common", "handler", "misc"}

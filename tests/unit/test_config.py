@@ -70,7 +70,8 @@ def test_names_read_with_dash_and_underscore():
 
 
 def test_selected_keeps_the_order_of_the_table_and_finite():
-    assert selected(None) == NAMES
+    assert (*selected(None), "matched-init", "reproducible") == NAMES
+    assert selected(None, resolve(("ini", {"matched_init": 0.1})))[-1] == "matched-init"
     assert selected(["dead-relu", "variance"]) == ("finite", "variance", "dead-relu")
     assert selected("finite") == ("finite",)
 

@@ -154,9 +154,10 @@ def test_gradients_that_are_not_finite_are_named_by_layer():
 def test_the_ratio_of_first_to_last_gradient():
     layers = [NumpyLayer("0", np.eye(2), None, None), NumpyLayer("1", 3 * np.eye(2), None, None)]
     x = np.random.default_rng(0).standard_normal((8, 2))
-    ratio = gradients.backward(layers, [x, x], 0, skip_last_phi=False).first_over_last
-    assert ratio == pytest.approx(3.0)
-    assert math.isnan(gradients.backward(layers[:1], [x], 0, skip_last_phi=False).first_over_last)
+    evidence, _ = gradients.backward(layers, [x, x], 0, skip_last_phi=False)
+    assert evidence.first_over_last == pytest.approx(3.0)
+    alone, _ = gradients.backward(layers[:1], [x], 0, skip_last_phi=False)
+    assert math.isnan(alone.first_over_last)
 
 
 def test_a_sequence_is_judged_position_by_position():

@@ -1,0 +1,54 @@
+"""trainable: every trainable tensor receives a gradient within three steps (principles.md R2).
+
+At step 0 a tensor behind a zero head, a zero gate or a zero branch has none, on purpose: Fixup and
+adaLN-zero need two normalised steps, nothing good needs more.  A tensor that still has none has both
+factors of a product at zero, a dead unit above it, or no path through autograd.
+
+Biases go with their layer: behind a normalisation or a softmax theirs is zero by nature.  What the
+forward pass did not read on these inputs is listed and not judged.  PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+from pytest_initcheck.config import Limits
+from pytest_initcheck.invariants import Measure
+from pytest_initcheck.runs import site_of_parameter
+from pytest_initcheck.trace import Parameter, Trace, Wanted
+
+NAME = "trainable"
+
+
+def wanted(limits: Limits) -> Wanted:
+    """Return what a trace must hold for this invariant."""
+    return Wanted(steps=True)
+
+
+def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
+    """Return one claim per trainable tensor that the forward pass used."""
+    if trace.training is None:
+        return ()
+    stuck = {*trace.training.stuck, *trace.training.cut_off}
+    return tuple(
+        Measure(
+            parameter.name,
+            site_of_parameter(trace, parameter.name),
+            1.0 if parameter.name in stuck else 0.0,
+            high=0.5,
+            limit=(0.0, 0.0),
+            fact=True,
+            note="cut off" if parameter.name in trace.training.cut_off else None,
+        )
+        for parameter in judged(trace)
+    )
+
+
+def judged(trace: Trace) -> tuple[Parameter, ...]:
+    """Return the tensors that must move: trainable, used, and no bias of a layer or normalisation."""
+    biases = {site.bias.name for site in trace.sites if site.bias is not None}
+    return tuple(
+        p for p in trace.parameters if p.trainable and p.used and p.count and p.name not in biases
+    )
+
+
+def seeds_wanted(trace: Trace, limits: Limits) -> int:
+    return 1

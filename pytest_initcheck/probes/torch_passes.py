@@ -1,0 +1,303 @@
+"""Further passes over a model: gradient steps on its parameters, noise on its inputs.
+
+Both run with dropout and stochastic depth off, from the seed of the first pass, and put the
+parameters back.  PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from pytest_initcheck.errors import ModelError
+from pytest_initcheck.inputs import Call
+from pytest_initcheck.probes import torch_ops as ops
+from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_outputs import output_tensors
+from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.trace import FAINT_NOISE, NOISE, STEP, STEPS, Sensitivity, Training
+
+_ALIKE = 0.01
+"""Rows whose changes differ by less than this share have moved alike: sums round differently."""
+
+Forward = Callable[["Calm"], Any]
+"""Runs the model under a dispatch mode, from the same seed every time, and returns its output."""
+
+
+# -- gradient steps ------------------------------------------------------------------------------
+
+
+def training(
+    forward: Forward,
+    call: Call,
+    parameters: Mapping[str, Tensor],
+    moved: frozenset[str],
+    loss: Callable[..., Any] | None,
+    seed: int,
+) -> Training:
+    """Take normalised gradient steps until every parameter has moved and no matrix has equal rows.
+
+    * ``parameters`` are those that the forward pass used and that ask for a gradient; ``moved`` are
+      known to receive one already.
+
+    The loss is a random linear function of everything that the model returns, unless one is given.
+    Raises ModelError for a loss that raises or is no single number.
+    """
+    equal = {name for name, p in parameters.items() if equal_rows(p)}
+    moved_now, reached, steps = set(moved), set(moved), 0
+    with _put_back(parameters) as before:
+        while steps < STEPS and (equal or moved_now != set(parameters)):
+            gradients = _gradients(forward, call, parameters, loss, seed)
+            steps += 1
+            reached |= set(gradients)
+            alive = {name: g for name, g in gradients.items() if bool(g.any())}
+            moved_now |= set(alive)
+            _step(parameters, alive)
+        equal = {n for n in equal if n in moved_now and _stays_equal(before[n], parameters[n])}
+    return Training(
+        steps,
+        stuck=tuple(name for name in parameters if name in reached and name not in moved_now),
+        cut_off=tuple(name for name in parameters if name not in reached),
+        equal=tuple(name for name in parameters if name in equal),
+    )
+
+
+def equal_rows(parameter: Tensor) -> bool:
+    """Tell whether a matrix has more than one row, or column, and all of them are equal."""
+    return any(
+        bool((rows[0] == rows[-1]).all()) and bool((rows == rows[:1]).all())
+        for rows in _rows_and_columns(parameter)
+    )
+
+
+def _stays_equal(before: Tensor, after: Tensor) -> bool:
+    """Tell whether rows (or columns) that were equal have moved alike, but for rounding."""
+    changes = reductions.plain(after) - reductions.plain(before)
+    for rows, moved in zip(_rows_and_columns(before), _rows_and_columns(changes), strict=True):
+        if bool((rows == rows[:1]).all()):
+            apart = (moved - moved.mean(0, keepdim=True)).square().mean()
+            if bool(apart <= _ALIKE**2 * moved.square().mean()):
+                return True
+    return False
+
+
+def _rows_and_columns(tensor: Tensor) -> tuple[Tensor, ...]:
+    if tensor.dim() < 2 or tensor.numel() == 0:
+        return ()
+    matrix = tensor.detach().reshape(tensor.shape[0], -1)
+    return tuple(rows for rows in (matrix, matrix.t()) if min(matrix.shape) > 1)
+
+
+@contextmanager
+def _put_back(parameters: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
+    """Put the parameters back afterwards; what it yields are their values before."""
+    saved = {name: p.detach().clone() for name, p in parameters.items()}
+    try:
+        yield saved
+    finally:
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.data.copy_(saved[name])
+
+
+def _gradients(
+    forward: Forward,
+    call: Call,
+    parameters: Mapping[str, Tensor],
+    loss: Callable[..., Any] | None,
+    seed: int,
+) -> dict[str, Tensor]:
+    output = forward(Calm())
+    value = _random_readout(output, seed) if loss is None else loss_value(loss, output, call)
+    if value is None or not value.requires_grad:
+        return {}
+    found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+    return {name: g for name, g in zip(parameters, found, strict=True) if g is not None}
+
+
+def _random_readout(output: Any, seed: int) -> Tensor | None:
+    """Return a random linear function of every number that the model put out."""
+    draw = torch.Generator().manual_seed(seed)
+    total: Tensor | None = None
+    for tensor in output_tensors(output):
+        if not tensor.requires_grad:
+            continue
+        values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        weights = torch.randn(values.shape, generator=draw).to(values.device, values.dtype)
+        part = (values * weights).sum() / math.sqrt(max(values.numel(), 1))
+        total = part if total is None else total + part
+    return total
+
+
+def loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Tensor:
+    """Return what the user's loss makes of the output.
+
+    A loss that takes two positional arguments is given the inputs besides: the one argument of the
+    model, or the dictionary of its keywords, or the tuple of its arguments.
+
+    Raises ModelError if it raises or returns no single number.
+    """
+    arguments = [output]
+    if _takes_two(loss):
+        alone = len(call.args) == 1 and not call.kwargs
+        arguments.append(call.args[0] if alone else dict(call.kwargs) if call.kwargs else call.args)
+    try:
+        value = loss(*arguments)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"loss= raised {type(error).__name__}: {first}; it is called with the model's output",
+            traceback_text=user_traceback(error),
+        ) from error
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ModelError(f"loss= must return a tensor with one number, got {shown}")
+    return value.reshape(())
+
+
+def _takes_two(loss: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    required = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+    return len(required) == 2
+
+
+def _step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
+    """Move every tensor by the same root mean square, however small its gradient is."""
+    with torch.no_grad():
+        for name, gradient in gradients.items():
+            largest = gradient.abs().amax()
+            if not bool(torch.isfinite(largest)):
+                continue
+            unit = gradient / largest  # squares of small gradients would be zero
+            rms = unit.abs().square().mean().sqrt()
+            parameters[name].data.sub_((STEP / rms) * unit)
+
+
+# -- noise ---------------------------------------------------------------------------------------
+
+
+def sensitivity(forward: Forward, output: Tensor, seed: int, chaotic: float) -> Sensitivity | None:
+    """Compare the output with that under noise; None where it does not differ between samples.
+
+    Only where the change is past ``chaotic`` is a second, fainter noise needed to tell its growth.
+    """
+    spread, size = _spread(output)
+    # what is below rounding is no output that depends on the input
+    if not (math.isfinite(spread) and spread > _ROUNDING * size):
+        return None
+    change = _change(forward, output, NOISE, seed)
+    if change is None:
+        return None
+    if change <= 2 * chaotic * spread or output.dtype.itemsize < 4:
+        return Sensitivity(change / (2 * spread))
+    faint = _change(forward, output, FAINT_NOISE, seed)
+    growth = math.nan if faint is None else faint / spread / FAINT_NOISE**2
+    return Sensitivity(change / (2 * spread), growth)
+
+
+_ROUNDING = 1e-13
+
+
+def _spread(output: Tensor) -> tuple[float, float]:
+    values = reductions.plain(output).double()
+    return float(values.var(0, correction=0).mean()), float(values.square().mean())
+
+
+def _change(forward: Forward, output: Tensor, size: float, seed: int) -> float | None:
+    with torch.no_grad():
+        again = next(output_tensors(forward(Noise(size, seed))), None)
+    if again is None or again.shape != output.shape:
+        return None
+    difference = (reductions.plain(again) - reductions.plain(output)).double()
+    value = float(difference.square().mean())
+    return value if math.isfinite(value) else None
+
+
+class Calm(TorchDispatchMode):
+    """Runs a model with dropout and stochastic depth replaced by their means."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
+
+    def watch(self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+        """Tell inputs from parameters before the pass starts."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        calm = ops.without_dropout(func, args, kwargs or {})
+        return func(*args, **(kwargs or {})) if calm is None else calm
+
+
+class Noise(Calm):
+    """Adds relative noise where a value that only the inputs determine first meets a parameter.
+
+    Behind parameter-free encodings, which amplify small differences on purpose; ids have their noise
+    behind the embedding.  A value that is read twice has the same noise twice.
+    """
+
+    def __init__(self, size: float, seed: int) -> None:
+        super().__init__()
+        self._size = size
+        self._draw = torch.Generator().manual_seed(seed)
+        self._raw = WeakTensorKeyDictionary()
+        self._learned = WeakTensorKeyDictionary()
+        self._noisy = WeakTensorKeyDictionary()
+
+    def watch(self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+        for tensor in inputs.values():
+            self._raw[tensor] = True
+        for tensor in parameters.values():
+            self._learned[tensor] = True
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        tensors = list(ops.tensors_in((*args, *kwargs.values())))
+        raw = [t for t in tensors if t in self._raw]
+        learned = any(t in self._learned for t in tensors)
+        meets = bool(raw) and learned
+        if meets and ops.in_place(func) and args[0] in self._raw:
+            args[0].add_(self._noise_for(args[0]))
+        elif meets:
+            args = tuple(self._noised(a) for a in args)
+        out = super().__torch_dispatch__(func, types, args, kwargs)
+        created = ops.name_of(func) in ops.CREATIONS
+        for tensor in ops.tensors_in((out,)):
+            if meets and not any(t.is_floating_point() for t in raw) and tensor.is_floating_point():
+                self._learned[tensor] = True
+                tensor.add_(self._noise_for(tensor))
+            elif learned:
+                self._learned[tensor] = True
+            elif raw and not created:
+                self._raw[tensor] = True
+        return out
+
+    def _noised(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._noised(item) for item in value)
+        if not isinstance(value, Tensor) or value not in self._raw or not value.is_floating_point():
+            return value
+        if value not in self._noisy:
+            self._noisy[value] = value + self._noise_for(value)
+        return self._noisy[value]
+
+    def _noise_for(self, value: Tensor) -> Tensor:
+        if value.layout != torch.strided:
+            stored = value.detach().coalesce()
+            noise = self._noise_for(stored.values())
+            return torch.sparse_coo_tensor(stored.indices(), noise, stored.shape)
+        scale = self._size * reductions.plain(value).square().mean().sqrt()
+        return (torch.randn(value.shape, generator=self._draw).to(value.device) * scale).to(value.dtype)
