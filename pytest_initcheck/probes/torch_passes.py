@@ -298,6 +298,6 @@ class Noise(Calm):
         if value.layout != torch.strided:
             stored = value.detach().coalesce()
             noise = self._noise_for(stored.values())
-            return torch.sparse_coo_tensor(stored.indices(), noise, stored.shape)
+            return torch.sparse_coo_tensor(stored.indices(), noise, stored.shape, check_invariants=False)
         scale = self._size * reductions.plain(value).square().mean().sqrt()
         return (torch.randn(value.shape, generator=self._draw).to(value.device) * scale).to(value.dtype)

@@ -30,7 +30,7 @@ def test_a_module_and_a_name(zoo):
     result = zoo.run("--initcheck-model", "zoo:good", "--initcheck-inputs", "normal:32@32", "-v")
     result.assert_outcomes(passed=7, skipped=1)
     result.stdout.fnmatch_lines(
-        ["*collected 5 items", "", "zoo:good::finite PASSED*", "*", "zoo:good::dead-relu PASSED*"]
+        ["*collected 8 items", "", "zoo:good::finite PASSED*", "*", "zoo:good::dead-relu PASSED*"]
     )
 
 

@@ -22,7 +22,7 @@ def test_inconclusive_warns_on_its_item_and_fails_when_strict(project):
     error.stdout.no_fnmatch_line("*Traceback*")
     error.stdout.no_fnmatch_line("*collection.py*")
     strict = project.run(*spec, "--initcheck-strict")
-    strict.assert_outcomes(failed=1, deselected=4)
+    strict.assert_outcomes(failed=1, deselected=7)
     strict.stdout.fnmatch_lines(
         ["initcheck: *strict*", "variance INCONCLUSIVE zoo:built *pass the factory*"]
     )
