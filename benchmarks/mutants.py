@@ -259,7 +259,7 @@ MUTANTS = (
     ),
     Mutant(
         "chunks are apart",
-        "probes/torch_recorder.py",
+        "probes/torch_origins.py",
         "if not chunks and (known",
         "if (known",
         "tests/torch/test_recorder.py::test_a_write_to_one_chunk_is_none_to_the_others",

@@ -29,6 +29,7 @@ from pytest_initcheck.probes.torch_inputs import (
     samples_differ,
 )
 from pytest_initcheck.probes.torch_modules import ModuleStack
+from pytest_initcheck.probes.torch_outputs import logits_of, outputs_of, site_of
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_state import random_state as random_state
 from pytest_initcheck.probes.torch_state import restore_random_state as restore_random_state
@@ -195,40 +196,6 @@ def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleSta
         ) from error
 
 
-def _output_tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        if value.is_floating_point() or value.is_complex():
-            yield value
-    elif isinstance(value, Mapping):
-        names = sorted(value, key=lambda key: key not in ("logits", "last_hidden_state"))
-        for name in names:
-            yield from _output_tensors(value[name])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _output_tensors(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for item in dataclasses.fields(value):
-            yield from _output_tensors(getattr(value, item.name))
-
-
-def _outputs(value: Any) -> list[Tensor]:
-    """Return what the model put out, the main output first.
-
-    Raises ModelError where there is nothing with a batch axis.
-    """
-    tensors = list(_output_tensors(value))
-    found = [tensor for tensor in tensors if tensor.dim() > 0]
-    if found:
-        return found
-    if tensors:
-        raise ModelError(
-            "the model returned a single number, a loss perhaps; wrap it so that it returns the output "
-            "that the loss is computed from, with a batch axis"
-        )
-    kind = type(value).__name__
-    raise ModelError(f"the model returned {kind} without a floating-point tensor; return its output")
-
-
 def _record(
     model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
 ) -> tuple[nn.Module, Call, Recorder, list[Tensor], dict[str, Parameter]]:
@@ -241,7 +208,7 @@ def _record(
     stack = ModuleStack(module)
     recorder = Recorder(stack, tensors, described, batch_of(call), rare_only=rare_only)
     seed(seed_value)
-    outputs = _outputs(_forward(module, call, recorder, stack))
+    outputs = outputs_of(_forward(module, call, recorder, stack))
     return module, call, recorder, outputs, described
 
 
@@ -295,9 +262,9 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
     with undisturbed(_eager(model), mode), torch.enable_grad():
         module, call, recorder, outputs, described = _record(model, call, mode, seed, rare_only=False)
         output = outputs[0]
-        out_site = _site_of(recorder, output)
-        returned = {_site_of(recorder, each) for each in outputs if each.shape[0] == batch_of(call)}
-        logits_site, logits = _logits(recorder, out_site, output)
+        out_site = site_of(recorder, output)
+        returned = {site_of(recorder, each) for each in outputs if each.shape[0] == batch_of(call)}
+        logits_site, logits = logits_of(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         gradient = None
         reason = _no_gradient_reason(logits, call)
@@ -321,20 +288,6 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
         tuple(unobserved),
         tuple(sorted(returned - {-1})),
     )
-
-
-def _site_of(recorder: Recorder, tensor: Tensor) -> int:
-    origin = recorder.origin(tensor)
-    return origin.site if origin is not None else -1
-
-
-def _logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
-    """Return the input of a closing sigmoid, tanh or softmax, or the output itself."""
-    tensor = recorder.squashed.get(out_site)
-    if tensor is None:
-        return out_site, output
-    site = _site_of(recorder, tensor)
-    return (site if site >= 0 else out_site), tensor
 
 
 def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
