@@ -197,15 +197,15 @@ MUTANTS = (
     Mutant(
         "states: python",
         "factory.py",
-        "        random.setstate(python)\n",
-        "        pass\n",
+        "        stack.callback(random.setstate, random.getstate())\n",
+        "",
         "tests/unit/test_engine.py::test_global_states_are_as_they_were",
     ),
     Mutant(
         "states: numpy",
-        "factory.py",
-        "            probe.restore_random_state(state)\n",
-        "            pass\n",
+        "probes/numpy.py",
+        "        np.random.set_state(state)\n",
+        "        pass\n",
         "tests/unit/test_engine.py::test_global_states_are_as_they_were",
     ),
     Mutant(

@@ -83,6 +83,10 @@ class Recorder(TorchDispatchMode):
                 args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
             )
             return args[0].fill_(probability)
+        if op == "bernoulli" and not self.origins.is_site(args[0]):
+            # probabilities that are no signal: a mask
+            given = args[1] if len(args) > 1 else kwargs.get("p")
+            return torch.full_like(args[0], given) if isinstance(given, float) else args[0].clone()
         if op == "native_dropout":
             kept = args[0].clone()
             if (source := self.origins.of(args[0])) is not None:
