@@ -197,15 +197,15 @@ MUTANTS = (
     Mutant(
         "states: python",
         "factory.py",
-        "        random.setstate(python)\n",
-        "        pass\n",
+        "        stack.callback(random.setstate, random.getstate())\n",
+        "",
         "tests/unit/test_engine.py::test_global_states_are_as_they_were",
     ),
     Mutant(
         "states: numpy",
-        "factory.py",
-        "            probe.restore_random_state(state)\n",
-        "            pass\n",
+        "probes/numpy.py",
+        "        np.random.set_state(state)\n",
+        "        pass\n",
         "tests/unit/test_engine.py::test_global_states_are_as_they_were",
     ),
     Mutant(
@@ -259,7 +259,7 @@ MUTANTS = (
     ),
     Mutant(
         "chunks are apart",
-        "probes/torch_recorder.py",
+        "probes/torch_origins.py",
         "if not chunks and (known",
         "if (known",
         "tests/torch/test_recorder.py::test_a_write_to_one_chunk_is_none_to_the_others",

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_initcheck.config import resolve
 from pytest_initcheck.declare import Allow, Declared
 from pytest_initcheck.errors import ConfigError, ModelError
-from pytest_initcheck.factory import canonical, preserved_random_states
+from pytest_initcheck.factory import canonical, preserved_global_states
 from pytest_initcheck.inputs import DEFAULT_BATCH
 from pytest_initcheck.replicates import Subject, evidence_of
 from pytest_initcheck.report.result import Report
@@ -103,7 +103,7 @@ def judge(subject: Subject) -> Report:
     __tracebackhide__ = True
     started = time.perf_counter()
     subject.invariants  # noqa: B018  # an unknown name raises
-    with preserved_random_states():
+    with preserved_global_states():
         try:
             report = summed_up(subject, evidence_of(subject))
         except ModelError as error:

@@ -10,8 +10,9 @@ import hashlib
 import inspect
 import random
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,19 +69,17 @@ def _value_text(value: Any) -> str:
 
 
 @contextmanager
-def preserved_random_states() -> Iterator[None]:
-    """Put the random states of Python, NumPy and the loaded frameworks back as they were.
+def preserved_global_states() -> Iterator[None]:
+    """Put random states, warning filters and the settings of the loaded frameworks back as they were.
 
     A framework that is imported meanwhile was seeded by nobody before, so it has no state to keep.
     """
-    python = random.getstate()
-    states = [(probe, probe.random_state()) for probe in probes.loaded()]
-    try:
+    with ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.enter_context(warnings.catch_warnings())
+        for probe in probes.loaded():
+            stack.enter_context(probe.preserved())
         yield
-    finally:
-        random.setstate(python)
-        for probe, state in states:
-            probe.restore_random_state(state)
 
 
 def seed_everything(seed: int) -> tuple[str, ...]:

@@ -125,6 +125,7 @@ class _Run:
     def _built(self) -> None:
         model = self.subject.factory
         probe = probes.probe_for(model)
+        model = self._drawn(model, 0, keep=True)
         self._guard_parameters(probe.fingerprints(model))
         trace = self._trace(model, 0)
         self._check_first(trace)
@@ -134,7 +135,13 @@ class _Run:
     def _model(self, replicate: int) -> Any:
         weights, _ = self.seeds.of(replicate)
         self.drawn = max(self.drawn, replicate + 1)
-        return build(self.subject.factory, weights, self.example)
+        return self._drawn(build(self.subject.factory, weights, self.example), replicate, keep=False)
+
+    def _drawn(self, model: Any, replicate: int, *, keep: bool) -> Any:
+        """Have a model that draws on its first forward pass do so."""
+        probe = probes.probe_for(model)
+        seed = self._forward_seed(replicate)
+        return probe.drawn(model, lambda: self._call(model, replicate), seed=seed, keep=keep)
 
     def _trace(self, model: Any, replicate: int) -> Trace:
         probe = probes.probe_for(model)

@@ -16,7 +16,7 @@ from pytest_initcheck.activations import Array
 from pytest_initcheck.activations import activation as activation_named
 from pytest_initcheck.errors import ConfigError, InitCheckWarning, ModelError
 from pytest_initcheck.evidence import Claims
-from pytest_initcheck.factory import Seeds, preserved_random_states
+from pytest_initcheck.factory import Seeds, preserved_global_states
 from pytest_initcheck.initializer_check.findings import findings_of
 from pytest_initcheck.initializer_check.forms import Form, draw, form_of, layer_of
 from pytest_initcheck.initializer_check.measures import (
@@ -107,7 +107,7 @@ def check_initializer(
         needed={need.criterion: (need.low, need.high) for need in asked.needs},
         notes=_scheme_note(wanted, native, activation, criterion),
     )
-    with preserved_random_states():
+    with preserved_global_states():
         try:
             report = _judged(report, form, asked)
         except ModelError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
@@ -24,17 +24,20 @@ class Probe(Protocol):
     def owns(self, model: Any) -> bool:
         """Tell whether this probe can observe the model."""
 
-    def random_state(self) -> Any:
-        """Return the framework's global random state."""
-
-    def restore_random_state(self, state: Any) -> None:
-        """Put a state from :meth:`random_state` back."""
+    def preserved(self) -> AbstractContextManager[None]:
+        """Return a context that puts the framework's global random states and settings back."""
 
     def seed(self, seed: int) -> None:
         """Seed the framework's global random state."""
 
     def generator(self, seed: int) -> Any:
         """Return what a factory's ``generator`` parameter is given."""
+
+    def drawn(self, model: Any, call: Callable[[], Call], *, seed: int, keep: bool) -> Any:
+        """Return the model with what is drawn in a first forward pass drawn, from this seed.
+
+        With ``keep`` the model that was passed in stays as it is.
+        """
 
     def fingerprints(self, model: Any) -> tuple[Fingerprint, ...]:
         """Return one fingerprint per parameter tensor."""

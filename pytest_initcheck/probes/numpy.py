@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -57,12 +57,15 @@ def owns(model: Any) -> bool:
     return _is_layer_list(model) or function
 
 
-def random_state() -> Any:
-    return np.random.get_state()
-
-
-def restore_random_state(state: Any) -> None:
-    np.random.set_state(state)
+@contextmanager
+def preserved() -> Iterator[None]:
+    """Put NumPy's global random state and its handling of errors back as they were."""
+    state = np.random.get_state()
+    try:
+        with np.errstate():
+            yield
+    finally:
+        np.random.set_state(state)
 
 
 def seed(seed: int) -> None:
@@ -145,6 +148,10 @@ def _held(value: Any) -> Mapping[Any, Any]:
 
 def workload(model: Any, call: Call) -> AbstractContextManager[None]:
     return nullcontext()
+
+
+def drawn(model: Any, call: Callable[[], Call], *, seed: int, keep: bool) -> Any:
+    return model
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,8 @@ from torch import Tensor, nn
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.probes import torch_passes as passes
+from pytest_initcheck.probes.torch_dropout import MeanMasks
+from pytest_initcheck.probes.torch_eager import backward_error, observable, step_by_step
 from pytest_initcheck.probes.torch_gradients import SiteGradients, gradients
 from pytest_initcheck.probes.torch_inputs import (
     batch_of,
@@ -27,16 +27,17 @@ from pytest_initcheck.probes.torch_inputs import (
     input_tensors,
     prepared,
     samples_differ,
+    unfit,
 )
+from pytest_initcheck.probes.torch_lazy import drawn as lazily_drawn
+from pytest_initcheck.probes.torch_lazy import lazy_names
 from pytest_initcheck.probes.torch_modules import ModuleStack
-from pytest_initcheck.probes.torch_outputs import logits, outputs, site_of
+from pytest_initcheck.probes.torch_outputs import logits_of, outputs_of, site_of
 from pytest_initcheck.probes.torch_parameters import describe, fingerprint, named_parameters
 from pytest_initcheck.probes.torch_recorder import Recorder
+from pytest_initcheck.probes.torch_settings import preserved as preserved
 from pytest_initcheck.probes.torch_spelling import spell as spell
-from pytest_initcheck.probes.torch_state import random_state as random_state
-from pytest_initcheck.probes.torch_state import restore_random_state as restore_random_state
 from pytest_initcheck.probes.torch_state import threads_for, undisturbed
-from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import (
     CHAOTIC,
     NOTHING_MORE,
@@ -69,38 +70,33 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _eager(model: Any) -> nn.Module:
-    """Return the module to observe; a compiled one is observed through its original."""
-    model = getattr(model, "_orig_mod", model)
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ModelError(
-            "a scripted module hides its operations; pass the module before torch.jit.script"
-        )
-    if any(p.is_meta for p in model.parameters()):
-        raise ModelError("the model is on the meta device and holds no numbers; build it on the CPU")
-    return model  # type: ignore[no-any-return]  # _orig_mod is untyped
-
-
 def workload(model: Any, call: Call) -> AbstractContextManager[None]:
-    return threads_for(_eager(model), call)
+    return threads_for(observable(model), call)
+
+
+def drawn(model: Any, call: Callable[[], Call], *, seed: int, keep: bool) -> Any:
+    module = observable(model)
+    if not lazy_names(module):
+        return model
+    torch.default_generator.manual_seed(seed)
+    return lazily_drawn(module, call(), keep=keep)
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
-    module = _eager(model)
-    for name, parameter in module.named_parameters():
-        if isinstance(parameter, nn.parameter.UninitializedParameter):
-            raise ModelError(f"{name} is lazy and has no shape yet; run a forward pass in the factory")
+    module = observable(model)
+    if names := lazy_names(module):
+        raise ModelError(f"{names[0]} is lazy and has no shape yet; run a forward pass in the factory")
     return tuple(fingerprint(name, p) for name, p in named_parameters(module).items())
 
 
 def infer_inputs(model: Any) -> Distribution | Call:
-    module = _eager(model)
+    module = observable(model)
     example = getattr(module, "example_inputs", None)
     if callable(example):
         value = example()
         return Call(tuple(value), {}) if isinstance(value, (tuple, list)) else Call((value,), {})
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Linear) and layer.in_features:  # a lazy one has none yet
             return Normal((layer.in_features,))
         if isinstance(layer, nn.Embedding):
             return Tokens((16,), layer.num_embeddings)
@@ -115,51 +111,16 @@ def infer_inputs(model: Any) -> Distribution | Call:
 # -- one pass ------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """Have compiled parts run eagerly; without the compiler loaded there are none."""
-    if "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
-        # the global hooks are ours, so their warning is not for the user
-        warnings.filterwarnings("ignore", "Using `torch.compile.module.` when there are global hooks")
-        yield
-
-
-@contextmanager
-def _unfused(module: nn.Module) -> Iterator[None]:
-    """Have a CPU's LSTM run gate by gate: its fused kernel shows none of them."""
-    if not any(isinstance(part, nn.LSTM) for part in module.modules()):
-        yield
-        return
-    with warnings.catch_warnings():
-        # reading the flag speaks of settings that are not ours
-        warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
-
-
 def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
     for name, tensor in input_tensors(call).items():
         recorder.add_input(name, tensor)
     try:
-        with stack.watching(), _uncompiled(), _unfused(module), recorder:
+        with stack.watching(), step_by_step(module), MeanMasks(), recorder:
             return module(*call.args, **call.kwargs)
     except ModelError:
         raise
     except Exception as error:
-        shapes = ", ".join(
-            f"{name} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
-            for name, t in input_tensors(call).items()
-        )
-        detail = str(error).strip().splitlines()
-        first = detail[0] if detail else ""
-        raise ModelError(
-            f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; "
-            "pass inputs= of the shape and dtype that it takes",
-            traceback_text=user_traceback(error),
-        ) from error
+        raise unfit(error, call) from error
 
 
 @dataclass(frozen=True)
@@ -188,7 +149,7 @@ def _record(module: nn.Module, call: Call, seed_value: int, wanted: Wanted, *, r
     )
     seed(seed_value)
     returned = _forward(module, call, recorder, stack)
-    return _Pass(call, recorder, outputs(returned), tensors, described)
+    return _Pass(call, recorder, outputs_of(returned), tensors, described)
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
@@ -200,7 +161,7 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
 
 
 def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Glimpse:
-    module = _eager(model)
+    module = observable(model)
     with undisturbed(module, mode), torch.set_grad_enabled(grad):
         seen = _record(module, call, seed, Wanted(), rare_only=True)
         output = seen.outputs[0]
@@ -213,25 +174,28 @@ def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Gli
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
-    module = _eager(model)
+    module = observable(model)
     with undisturbed(module, mode) as reset, torch.enable_grad():
         seen = _record(module, call, seed, wanted, rare_only=False)
         recorder, batch = seen.recorder, batch_of(seen.call)
         output = seen.outputs[0]
         out_site = site_of(recorder, output)
         returned = {site_of(recorder, each) for each in seen.outputs if each.shape[0] == batch}
-        logits_site, logit_values = logits(recorder, out_site, output)
+        logits_site, logit_values = logits_of(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         found = None
         reason = _no_gradient_reason(logit_values, seen.call)
         if reason is None:
-            found = gradients(
-                logit_values,
-                {name: p for name, p in seen.tensors.items() if p.requires_grad},
-                recorder.multiplicative,
-                recorder.site_gradients,
-                seed,
-            )
+            try:
+                found = gradients(
+                    logit_values,
+                    {name: p for name, p in seen.tensors.items() if p.requires_grad},
+                    recorder.multiplicative,
+                    recorder.site_gradients,
+                    seed,
+                )
+            except RuntimeError as error:
+                raise backward_error(error) from error
         else:
             unobserved.append(("gradient", reason))
         further = _Further(module, call, seed, seen.tensors, reset)
@@ -290,7 +254,7 @@ class _Further:
         call = prepared(self.module, self.call)
         mode.watch(input_tensors(call), self.tensors)
         seed(self.seed)
-        with _uncompiled(), _unfused(self.module), mode:
+        with step_by_step(self.module), MeanMasks(), mode:
             return self.module(*call.args, **call.kwargs)
 
     def noise(self, output: Tensor) -> Sensitivity | None:

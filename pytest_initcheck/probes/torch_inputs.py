@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import InputColumns
 
 _FEWEST_ENTRIES = 8
@@ -81,6 +83,22 @@ def samples_differ(call: Call) -> bool:
     return not dense or any(bool((t != t[:1]).any()) for t in dense)
 
 
+def unfit(error: Exception, call: Call) -> ModelError:
+    """Return what to say of a model that raised in its forward pass."""
+    shapes = ", ".join(
+        f"{name} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
+        for name, t in input_tensors(call).items()
+    )
+    first = (str(error).strip().splitlines() or [""])[0]
+    remedy = "pass inputs= of the shape and dtype that it takes"
+    if "more than 1 value per channel" in first or "more than 1 spatial element" in first:
+        remedy = "normalisation over one value has no variance: pass a larger batch, or mode='eval'"
+    return ModelError(
+        f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; {remedy}",
+        traceback_text=user_traceback(error),
+    )
+
+
 def columns(name: str, tensor: Tensor) -> InputColumns:
     """Describe one input; a column's scale is that of its non-zero entries.
 
@@ -91,9 +109,9 @@ def columns(name: str, tensor: Tensor) -> InputColumns:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return InputColumns(name, shape, reductions.moments(tensor.float(), samples), True)
     value = reductions.moments(tensor, samples)
-    values = reductions.plain(tensor)
-    if values.layout != torch.strided:
+    if tensor.layout != torch.strided:
         return InputColumns(name, shape, value, True)
+    values = reductions.plain(tensor)
     zero = values == 0
     if bool((zero | (values == 1)).all()):
         return InputColumns(name, shape, value, True)

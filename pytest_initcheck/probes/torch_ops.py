@@ -166,6 +166,9 @@ def without_dropout(func: Any, args: Arguments, kwargs: Mapping[str, Any]) -> An
     if name == "bernoulli" and in_place(func):
         probability = args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
         return args[0].fill_(probability)
+    if name == "bernoulli" and not args[0].requires_grad:
+        given = args[1] if len(args) > 1 else kwargs.get("p")
+        return torch.full_like(args[0], given) if isinstance(given, float) else args[0].clone()
     if name == "native_dropout":
         return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
     return None

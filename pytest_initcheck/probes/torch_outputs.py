@@ -1,4 +1,7 @@
-"""What a torch model returned: its tensors, their sites, the logits. PYTEST_DONT_REWRITE"""
+"""What a torch model returned: its tensors, the main one first, and the logits behind it.
+
+PYTEST_DONT_REWRITE
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pytest_initcheck.probes.torch_recorder import Recorder
 
 
 def output_tensors(value: Any) -> Iterator[Tensor]:
+    """Return every tensor of numbers in what a model returned, the main output first."""
     if isinstance(value, Tensor):
         if value.is_floating_point() or value.is_complex():
             yield value
@@ -28,7 +32,7 @@ def output_tensors(value: Any) -> Iterator[Tensor]:
             yield from output_tensors(getattr(value, item.name))
 
 
-def outputs(value: Any) -> list[Tensor]:
+def outputs_of(value: Any) -> list[Tensor]:
     """Return what the model put out, the main output first.
 
     Raises ModelError where there is nothing with a batch axis.
@@ -47,11 +51,11 @@ def outputs(value: Any) -> list[Tensor]:
 
 
 def site_of(recorder: Recorder, tensor: Tensor) -> int:
-    origin = recorder.origin(tensor)
+    origin = recorder.origins.of(tensor)
     return origin.site if origin is not None else -1
 
 
-def logits(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
+def logits_of(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
     """Return the input of a closing sigmoid, tanh or softmax, or the output itself."""
     tensor = recorder.squashed.get(out_site)
     if tensor is None:

@@ -13,6 +13,8 @@ from pytest_initcheck.trace import Moments
 def plain(x: Tensor) -> Tensor:
     """Return the tensor detached, real, and in a precision whose squares do not overflow."""
     x = x.detach()
+    if x.is_sparse:
+        x = x.coalesce().values()  # a sparse gradient: what is not stored is zero
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj())
     return x.float() if x.is_floating_point() and x.dtype.itemsize < 4 else x
@@ -82,9 +84,9 @@ def saturated_share(z: Tensor, beyond: float) -> float:
 
 def dead_units(y: Tensor, unit_axis: int) -> tuple[int, int]:
     """Return (dead, units): units along the axis whose output is zero everywhere else."""
-    values = plain(y)
-    if values.dim() < 2 or values.layout != torch.strided:
+    if y.dim() < 2 or y.layout != torch.strided:
         return 0, 0
+    values = plain(y)
     others = [axis for axis in range(values.dim()) if axis != unit_axis % values.dim()]
     alive = (values.amax(others) != 0) | (values.amin(others) != 0)
     return int(alive.numel()) - int(alive.sum()), int(alive.numel())

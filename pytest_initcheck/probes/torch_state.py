@@ -1,33 +1,21 @@
-"""What a check must leave as it found it: torch's random states and the model. PYTEST_DONT_REWRITE"""
+"""What a check must leave as it found it: everything on a torch model. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pytest_initcheck.inputs import Call
+from pytest_initcheck.probes.torch_settings import preserved
 
 _DROPOUTS = (nn.modules.dropout._DropoutNd,)
-
-
-def random_state() -> Any:
-    """Return the state of the CPU's generator, and of the GPUs' where one is in use."""
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    return torch.get_rng_state(), gpus
-
-
-def restore_random_state(state: Any) -> None:
-    cpu, gpus = state
-    torch.set_rng_state(cpu)
-    if gpus is not None:
-        torch.cuda.set_rng_state_all(gpus)
-
-
 _FEW_PARAMETERS = 2**22
 _FEW_INPUTS = 2**17
 """Up to these sizes more threads save little, and cost tenfold where other processes have the cores."""
@@ -50,42 +38,101 @@ def threads_for(module: nn.Module, call: Call) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@dataclass(frozen=True, slots=True)
+class _Attributes:
+    """The attributes of one module: which objects they are, and what its containers hold.
+
+    Parameters, buffers, submodules and hooks are in such containers, and so are many caches.
+    """
+
+    module: nn.Module
+    held: dict[str, Any]
+    containers: tuple[tuple[Any, Any], ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Attributes:
+        held = dict(module.__dict__)
+        containers = [v for v in held.values() if type(v) in (dict, OrderedDict, list, set)]
+        return cls(module, held, tuple((each, each.copy()) for each in containers))
+
+    def put_buffers_back(self) -> None:
+        for container, content in self.containers:
+            if container is self.module._buffers:
+                container.clear()
+                container.update(content)
+
+    def put_back(self) -> None:
+        self.module.__dict__.clear()
+        self.module.__dict__.update(self.held)
+        for container, content in self.containers:
+            if isinstance(container, list):
+                container[:] = content
+            else:
+                container.clear()
+                container.update(content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The numbers of one parameter or buffer, and where they were."""
+
+    tensor: Tensor
+    place: Tensor
+    values: Tensor
+    requires_grad: bool
+    grad: Tensor | None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Values:
+        grad = tensor.grad if tensor.is_leaf else None
+        return cls(tensor, tensor.data, tensor.detach().clone(), tensor.requires_grad, grad)
+
+    def put_back(self) -> None:
+        if self.tensor.is_leaf:
+            self.tensor.requires_grad_(self.requires_grad)
+            self.tensor.grad = None
+        if self.tensor.data_ptr() != self.place.data_ptr() or self.tensor.dtype != self.place.dtype:
+            self.tensor.data = self.place
+        self.place.copy_(self.values)
+        if self.tensor.is_leaf:
+            self.tensor.grad = self.grad
+
+
 @contextmanager
 def undisturbed(module: nn.Module, mode: str) -> Iterator[Callable[[], None]]:
-    """Set the mode with dropout off; afterwards modes, parameters and buffers are as they were.
+    """Set the mode with dropout off; afterwards the model and the process are as they were.
 
     What it yields puts the buffers back at once, for a further pass.
 
-    A forward pass may update both in place, or put another tensor in a buffer's place.
+    A forward pass may update parameters and buffers in place, put others in their place, cache what
+    it computed, add hooks, run a backward pass of its own, and change settings.
     """
-    modes = [(part, part.training) for part in module.modules()]
-    buffers = [(part, dict(part._buffers)) for part in module.modules()]
-    saved = [(tensor, tensor.detach().clone()) for tensor in (*module.parameters(), *module.buffers())]
-    state = random_state()
+    with preserved():
+        attributes = [_Attributes.of(part) for part in module.modules()]
+        tensors = dict.fromkeys((*module.parameters(), *module.buffers()))
+        saved = [_Values.of(tensor) for tensor in tensors]
+        buffers = {id(buffer) for buffer in module.buffers()}
 
-    def put_buffers_back() -> None:
-        for part, before in buffers:
-            part._buffers.clear()
-            part._buffers.update(before)
-        held = {id(tensor) for _, each in buffers for tensor in each.values()}
-        with torch.no_grad():
-            for tensor, values in saved:
-                if id(tensor) in held:
-                    tensor.data.copy_(values)
+        def put_buffers_back() -> None:
+            for part in attributes:
+                part.put_buffers_back()
+            with torch.no_grad():
+                for each in saved:
+                    if id(each.tensor) in buffers:
+                        each.put_back()
 
-    try:
-        module.train(mode == "train")
-        for part, _ in modes:
-            if isinstance(part, _DROPOUTS):
-                part.training = False
-        yield put_buffers_back
-    finally:
-        for part, training in modes:
-            part.training = training
-        for part, before in buffers:
-            part._buffers.clear()
-            part._buffers.update(before)
-        with torch.no_grad():
-            for tensor, values in saved:
-                tensor.data.copy_(values)
-        restore_random_state(state)
+        try:
+            for each in saved:
+                if each.grad is not None:
+                    each.tensor.grad = None
+            module.train(mode == "train")
+            for part in module.modules():
+                if isinstance(part, _DROPOUTS):
+                    part.training = False
+            yield put_buffers_back
+        finally:
+            for part_attributes in attributes:
+                part_attributes.put_back()
+            with torch.no_grad():
+                for each in saved:
+                    each.put_back()

@@ -468,6 +468,9 @@ GLOBAL_HOOKS = [
 ]
 
 
+HOOKED = []
+
+
 class Touchy(nn.Module):
     """A model that writes to everything a forward pass may write to, and may raise half-way."""
 
@@ -485,6 +488,7 @@ class Touchy(nn.Module):
 
     def _count(self, module, args, output):
         self.hooked += 1
+        HOOKED.append(module)
 
     def forward(self, x):
         x.mul_(2)
@@ -542,7 +546,8 @@ def test_nothing_is_left_behind(run, mode):
     before = snapshot(model, x)
     trace(model, x, mode=mode) if run is trace else run(model, x)
     assert same(before, snapshot(model, x))
-    assert model.hooked > 0
+    assert HOOKED[-1] is model.fc
+    assert model.hooked == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pytest_initcheck.factory import (
     filled_parameter,
     is_factory,
     number,
-    preserved_random_states,
+    preserved_global_states,
 )
 
 SEQUENCE = np.random.SeedSequence(5)
@@ -85,7 +85,7 @@ def test_random_states_are_put_back_even_after_an_interrupt():
     random.seed(1)
     np.random.seed(1)
     expected = (random.getstate(), np.random.get_state()[1].tolist())
-    with pytest.raises(KeyboardInterrupt), preserved_random_states():
+    with pytest.raises(KeyboardInterrupt), preserved_global_states():
         random.random()
         np.random.rand()
         raise KeyboardInterrupt
@@ -141,7 +141,7 @@ def test_rng_is_seeded_and_key_has_the_raw_form_of_jax():
 
 def test_the_global_generators_are_seeded():
     draw = lambda: (random.random(), np.random.rand())  # noqa: E731
-    with preserved_random_states():
+    with preserved_global_states():
         assert build(draw, SEQUENCE, {}) == build(draw, SEQUENCE, {})
 
 
