@@ -67,7 +67,7 @@ def _result(name: str, all_claims: Claims, limits: Limits) -> InvariantResult:
     verdict = next(v for v in ("fail", "inconclusive", "pass", "vacuous", "skipped") if v in verdicts)
     if verdict == "pass" and any(c.verdict == "vacuous" and c.measure.essential for c in claims):
         verdict = "vacuous"
-    notes = [c.measure.vacuous for c in claims if c.verdict == "vacuous"]
+    notes = _untested([c.measure.vacuous for c in claims if c.verdict == "vacuous"])
     if "skipped" in verdicts:
         notes.append("allowed at some sites")
     fatal = [claim for claim in claims if claim.fatal]
@@ -81,6 +81,14 @@ def _result(name: str, all_claims: Claims, limits: Limits) -> InvariantResult:
         inits_wanted=CLEAN_INITS if fatal else 0,
         note="; ".join(dict.fromkeys(n for n in notes if n)) or None,
     )
+
+
+def _untested(reasons: list[str | None]) -> list[str | None]:
+    """Return the first reason and how many claims more could not be tested for one like it."""
+    known = list(dict.fromkeys(reasons))
+    if len(known) < 2:
+        return list(known)
+    return [f"{known[0]} (and {len(known) - 1} more claims of its kind cannot be tested)"]
 
 
 _NOT_APPLICABLE = {

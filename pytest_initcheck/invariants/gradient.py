@@ -16,7 +16,7 @@ import math
 from pytest_initcheck import theory
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import SLACK, Measure
-from pytest_initcheck.invariants.variance import matched_range
+from pytest_initcheck.invariants.variance import matched_range, step_spread
 from pytest_initcheck.runs import Layer, Run, path_layers, run_spread, runs
 from pytest_initcheck.trace import CHAOTIC, Trace, Wanted
 
@@ -98,16 +98,19 @@ def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
         for layer in run.layers
         if layer.site.gradient is not None and layer.site.gradient.second_moment > 0
     ]
-    b, v = run_spread(run)
-    spread = SLACK * math.sqrt(v / seeds)
     found: list[Measure] = []
-    above = below = 0.0
+    whole_b, whole_v = run_spread(run)
+    above = below = b = v = 0.0
     for layer, after in zip(reversed(layers[:-1]), reversed(layers), strict=False):
         assert layer.site.gradient is not None
         assert after.site.gradient is not None
         ratio = layer.site.gradient.second_moment / after.site.gradient.second_moment
         low, high = matched_backward(layer, after)
         above, below = above + math.log(ratio / high), below + math.log(ratio / low)
+        more_b, more_v = step_spread(after)
+        # both bound what luck does so far: layer by layer, and over the whole run
+        b, v = min(b + more_b, whole_b), min(v + more_v, whole_v)
+        spread = SLACK * math.sqrt(v / seeds)
         for direction, value, slack in (("exploding", above, spread), ("vanishing", below, b + spread)):
             bound = reach + slack
             luck = f"luck alone spreads the gradient {math.exp(slack):.3g}x at this width and depth"

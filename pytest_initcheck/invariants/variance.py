@@ -258,14 +258,19 @@ def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
             continue
         high, low = step_logs(layer)
         above, below = above + high, below + low
-        n = max(layer.site.units, 8)
-        c = theory.fluctuation(layer.reads_through) if layer.reads_through != "identity" else 2.0
-        v += c / n * (1 + 8 / n)
-        b += c / (2 * n) * (1 + 4 / n)
+        more_b, more_v = step_spread(layer)
+        b, v = b + more_b, v + more_v
         found.extend(_two_sided(layer, "steps", above, below, reach, b, v, seeds))
     if run.plain:
         found.extend(_total(run, reach, seeds))
     return found
+
+
+def step_spread(layer: Layer) -> tuple[float, float]:
+    """Return (b, V) that this layer alone adds to ln q by luck (principles.md 1.4)."""
+    n = max(layer.site.units, 8)
+    c = theory.fluctuation(layer.reads_through) if layer.reads_through != "identity" else 2.0
+    return c / (2 * n) * (1 + 4 / n), c / n * (1 + 8 / n)
 
 
 def _two_sided(

@@ -199,7 +199,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
         else:
             unobserved.append(("gradient", reason))
         further = _Further(module, call, seed, seen.tensors, reset)
-        noise = further.noise(output.detach()) if wanted.noise else None
+        noise = further.noise(output.detach()) if wanted.noise and batch > 1 else None
         trained = None
         if wanted.steps:
             moved = frozenset() if found is None or wanted.loss is not None else found.moved
@@ -241,7 +241,10 @@ def _with_roles(seen: _Pass, squared: Mapping[str, float]) -> tuple[Parameter, .
 
 @dataclass(frozen=True)
 class _Further:
-    """Runs the model again as in its first pass: the same inputs, seed and buffers."""
+    """Runs the model again as in its first pass: the same inputs, seed and buffers.
+
+    ``call`` is what the engine drew: the first pass may have written to its own copy.
+    """
 
     module: nn.Module
     call: Call
@@ -258,15 +261,14 @@ class _Further:
             return self.module(*call.args, **call.kwargs)
 
     def noise(self, output: Tensor) -> Sensitivity | None:
-        if batch_of(self.call) < 2:
-            return None
         return passes.sensitivity(self, output, self.seed, CHAOTIC)
 
     def training(
         self, used: set[str], moved: frozenset[str], loss: Callable[..., Any] | None
     ) -> Training:
         judged = {n: p for n, p in self.tensors.items() if p.requires_grad and n in used}
-        return passes.training(self, self.call, judged, moved & set(judged), loss, self.seed)
+        inputs = prepared(self.module, self.call)
+        return passes.training(self, inputs, judged, moved & set(judged), loss, self.seed)
 
 
 def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
