@@ -209,6 +209,18 @@ _ACTIVATIONS: Mapping[str, Callable[[Arguments], str | None]] = {
 }
 
 
+ELEMENTWISE = frozenset(
+    {
+        *_ACTIVATIONS,
+        *("gelu", "maximum", "minimum", "clamp_max", "where", "masked_fill", "index_put"),
+        *("add", "sub", "rsub", "mul", "div", "neg", "abs", "reciprocal", "pow", "square", "sqrt"),
+        *("exp", "exp2", "expm1", "log", "log2", "log1p", "logaddexp", "erfc", "sinh", "cosh"),
+        *("sign", "sgn", "heaviside", "addcmul", "addcdiv", "lerp"),
+    }
+)
+"""Operations whose value at a place depends on their arguments at this place alone."""
+
+
 def activation_of(op: str, args: Arguments, kwargs: Mapping[str, Any]) -> str | None:
     """Return the name of the activation that this call is, or None."""
     if op == "gelu":

@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
-from pytest_initcheck.probes.torch_composed import composed, is_zero, kind_of
+from pytest_initcheck.probes.torch_chains import Chains, saturated_share
+from pytest_initcheck.probes.torch_kinds import is_zero, kind_of
 from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_origins import Origin, Origins, tensors_in
@@ -54,6 +55,7 @@ class Recorder(TorchDispatchMode):
         self._rare_only = rare_only
         self._names: Counter[str] = Counter()
         self.origins = Origins()
+        self._chains = Chains(self.sites, self.origins)
         for name, tensor in parameters.items():
             self.origins.remember(tensor, Origin(parameters=frozenset({name})))
 
@@ -100,7 +102,7 @@ class Recorder(TorchDispatchMode):
             if op not in ops.CREATIONS:
                 self._derive(origins, out, in_place)
             return out
-        before = self._before(op, args, kwargs)
+        before = self._before(op, args, kwargs, reads)
         out = func(*args, **kwargs)
         self._observe(op, args, kwargs, reads, out, in_place, before)
         return out
@@ -112,8 +114,9 @@ class Recorder(TorchDispatchMode):
             for tensor in tensors_in((out,)):
                 self.origins.remember(tensor, Origin(parameters=names), in_place=in_place)
 
-    def _before(self, op: str, args: Any, kwargs: Any) -> float | None:
+    def _before(self, op: str, args: Any, kwargs: Any, reads: tuple[int, ...]) -> float | None:
         """Measure what an in-place activation would overwrite."""
+        self._chains.sampled(op, args, reads)
         name = ops.activation_of(op, args, kwargs)
         if name is None or self._rare_only:
             return None
@@ -242,13 +245,12 @@ class Recorder(TorchDispatchMode):
         source: Origin | None,
     ) -> None:
         name = ops.activation_of(op, args, kwargs)
-        if name is None and (whole := composed(op, args, reads, self.sites, self.origins)) is not None:
-            name = whole.name
+        if name is None and (whole := self._chains.completed(op, args, reads, outputs[0])) is not None:
+            name, reads = whole.name, whole.reads
+            if name is not None and not self._rare_only:
+                saturated = saturated_share(name, outputs[0])
             for part in whole.parts:
-                self.sites[part] = replace(self.sites[part], activation=None, saturated=None)
-        if name == "softsign" and not self._rare_only:
-            beyond = activation(name).saturated_beyond
-            saturated = None if beyond is None else reductions.saturated_share(args[0], beyond)
+                self.sites[part] = replace(self.sites[part], activation=None, saturated=None, dead=None)
         kind = "activation" if name is not None else kind_of(op, reads, self.sites)
         self._take_roles(op, kind, args)
         index = self._append(
@@ -262,6 +264,7 @@ class Recorder(TorchDispatchMode):
             saturated=saturated,
             in_place=in_place,
         )
+        self._chains.joined(index, op, args, reads)
         if name in ("sigmoid", "tanh", "log_sigmoid") or kind == "softmax":
             self._keep_logits(index, args[0], in_place)
         if op in ops.RECURRENT:
