@@ -34,7 +34,8 @@ class Moments:
 class Parameter:
     """A parameter tensor: its statistics and, for a weight, the fans of the layer it serves.
 
-    ``multiplicative`` is False for what is only ever added (biases, positional embeddings).
+    ``multiplicative`` is False for what is only ever added (biases, positional embeddings);
+    ``aliases`` are the other names of a tensor that is tied.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Parameter:
     fan_in: int = 0
     fan_out: int = 0
     multiplicative: bool = True
+    aliases: tuple[str, ...] = ()
 
     @property
     def sigma_w2(self) -> float:

@@ -22,20 +22,21 @@ from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.torch_eager import backward_error, observable, step_by_step
 from pytest_initcheck.probes.torch_inputs import (
     batch_of,
-    columns,
     input_tensors,
     prepared,
     samples_differ,
+    time_first,
     unfit,
 )
 from pytest_initcheck.probes.torch_lazy import drawn as lazily_drawn
 from pytest_initcheck.probes.torch_lazy import lazy_names
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_noise import MeanMasks
-from pytest_initcheck.probes.torch_outputs import logits_of, outputs_of, site_of
+from pytest_initcheck.probes.torch_outputs import has_samples, logits_of, outputs_of, site_of
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_settings import preserved as preserved
 from pytest_initcheck.probes.torch_state import threads_for, undisturbed
+from pytest_initcheck.probes.torch_unseen import aliases, unseen
 from pytest_initcheck.trace import (
     Fingerprint,
     Glimpse,
@@ -111,16 +112,16 @@ def _draws_nothing(flat: Tensor) -> bool:
     return bool(((flat == flat.amin()) | (flat == flat.amax())).all())
 
 
-def _describe(name: str, tensor: Tensor) -> Parameter:
+def _describe(name: str, tensor: Tensor, tied: tuple[str, ...]) -> Parameter:
     flat = reductions.plain(tensor).reshape(-1)
     count = flat.numel()
     if count == 0:
-        return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0)
+        return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0, aliases=tied)
     mean, second = float(flat.mean()), float(torch.dot(flat, flat)) / count
     # counting what is not finite is slow, and needed only where a sum shows it
     bad = 0 if math.isfinite(mean + second) else int((~torch.isfinite(flat)).sum())
     constant = bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all())
-    return Parameter(name, tuple(tensor.shape), count, mean, second, constant, bad)
+    return Parameter(name, tuple(tensor.shape), count, mean, second, constant, bad, aliases=tied)
 
 
 def infer_inputs(model: Any) -> Distribution | Call:
@@ -161,16 +162,25 @@ def _record(
     model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
 ) -> tuple[nn.Module, Call, Recorder, list[Tensor], dict[str, Parameter]]:
     module = observable(model)
-    call = prepared(module, call)
-    if batch_of(call) == 0:
+    batch = batch_of(call)
+    if batch == 0:
         raise ModelError("the inputs hold no samples; pass a batch with at least one")
     tensors = _named_parameters(module)
-    described = {} if rare_only else {name: _describe(name, t) for name, t in tensors.items()}
-    stack = ModuleStack(module)
-    recorder = Recorder(stack, tensors, described, batch_of(call), rare_only=rare_only)
-    seed(seed_value)
-    outputs = outputs_of(_forward(module, call, recorder, stack))
-    return module, call, recorder, outputs, described
+    tied = aliases(module)
+    described = {} if rare_only else {n: _describe(n, t, tied.get(n, ())) for n, t in tensors.items()}
+    while True:
+        given = prepared(module, call)
+        stack = ModuleStack(module)
+        recorder = Recorder(stack, tensors, described, batch, rare_only=rare_only)
+        seed(seed_value)
+        outputs = outputs_of(_forward(module, given, recorder, stack))
+        if not time_first(call, batch, stack.batch_seen):
+            break
+        # only now is it known that the samples are on the second axis
+        batch = stack.batch_seen or batch
+    if not rare_only:
+        recorder.unobserved += unseen(module, tensors, stack.called, recorder.used)
+    return module, given, recorder, outputs, described
 
 
 def spell(parameters: Sequence[Parameter], std: float, activation: str) -> str:
@@ -224,11 +234,11 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
         module, call, recorder, outputs, described = _record(model, call, mode, seed, rare_only=False)
         output = outputs[0]
         out_site = site_of(recorder, output)
-        returned = {site_of(recorder, each) for each in outputs if each.shape[0] == batch_of(call)}
+        returned = {site_of(recorder, each) for each in outputs if has_samples(each, recorder.batch)}
         logits_site, logits = logits_of(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         gradient = None
-        reason = _no_gradient_reason(logits, call)
+        reason = _no_gradient_reason(logits, call, recorder.batch)
         if reason is None:
             try:
                 gradient = _gradients(module, logits, recorder, seed)
@@ -242,9 +252,9 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
     )
     return Trace(
         FRAMEWORK,
-        batch_of(call),
+        recorder.batch,
         tuple(recorder.sites),
-        tuple(columns(name, tensor) for name, tensor in input_tensors(call).items()),
+        tuple(recorder.inputs),
         parameters,
         out_site,
         logits_site,
@@ -254,15 +264,14 @@ def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
     )
 
 
-def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
-    batch = batch_of(call)
+def _no_gradient_reason(logits: Tensor, call: Call, batch: int) -> str | None:
     if not logits.requires_grad:
         return "the output does not depend on a trainable parameter through autograd"
     if logits.shape[0] != batch:
         return "the output has no batch axis"
     if batch < 8:
         return "fewer than 8 samples: differences between inputs cannot be judged"
-    if not samples_differ(call):
+    if not samples_differ(call, batch):
         return "all samples are equal: differences between inputs cannot be judged"
     return None
 

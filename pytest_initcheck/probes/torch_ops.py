@@ -133,6 +133,7 @@ MATMULS = frozenset(
         "mkldnn_linear",
     }
 )
+LOOK_UPS = frozenset({"embedding", "_embedding_bag", "_embedding_bag_forward_only"})
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
 COMPARISONS = frozenset({"gt", "ge"})
 

@@ -20,12 +20,13 @@ from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.torch_chains import Chains, saturated_share
+from pytest_initcheck.probes.torch_inputs import columns
 from pytest_initcheck.probes.torch_kinds import is_zero, kind_of
 from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_origins import Origin, Origins, tensors_in
 from pytest_initcheck.probes.torch_products import product, weight_place
-from pytest_initcheck.trace import Moments, Parameter, Site
+from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
 
 _NO_MOMENTS = Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
 
@@ -46,11 +47,12 @@ class Recorder(TorchDispatchMode):
         self.sites: list[Site] = []
         self.additive: set[str] = set()
         self.multiplicative: set[str] = set()
+        self.inputs: list[InputColumns] = []
         self.unobserved: list[tuple[str, str]] = []
         self.squashed: dict[int, Tensor] = {}
         self.wholly_dead = False
         self._stack = stack
-        self._batch = batch
+        self.batch = batch
         self._described = described
         self._rare_only = rare_only
         self._names: Counter[str] = Counter()
@@ -59,14 +61,21 @@ class Recorder(TorchDispatchMode):
         for name, tensor in parameters.items():
             self.origins.remember(tensor, Origin(parameters=frozenset({name})))
 
+    @property
+    def used(self) -> set[str]:
+        """The parameters that some operation read."""
+        return self.additive | self.multiplicative
+
     def add_input(self, name: str, tensor: Tensor) -> None:
         """Record an input tensor as a site."""
+        if not self._rare_only:
+            self.inputs.append(columns(name, tensor, self.batch))
         if self._rare_only:
             value = _NO_MOMENTS
         elif tensor.is_floating_point() or tensor.is_complex():
-            value = reductions.moments(tensor, self._batch)
+            value = reductions.moments(tensor, self.batch)
         else:
-            value = reductions.moments(tensor.float(), self._batch)
+            value = reductions.moments(tensor.float(), self.batch)
         axis = 1 if tensor.dim() >= 4 or tensor.dim() == 2 else -1
         self._append(name, "input", "input", (), tensor, axis, value)
 
@@ -157,7 +166,7 @@ class Recorder(TorchDispatchMode):
                     self._stack.place(op), "slice", op, reads, tensor, self._axis(tensor, source)
                 )
             return
-        if op in ops.MATMULS or op == "convolution" or op == "embedding":
+        if op in ops.MATMULS or op in ops.LOOK_UPS or op == "convolution":
             self._linear(op, args, reads, first, in_place)
         elif op == "glu":
             self._glu(args, reads, first)
@@ -228,7 +237,7 @@ class Recorder(TorchDispatchMode):
         names = self.origins.parameters(args[1]) or self.origins.parameters(args[0])
         self.additive |= names
         site = self.sites[index]
-        value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self._batch)
+        value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         self.sites[index] = replace(site, value=value, bias=self._parameter(names, (0, 0)))
         axis = 1 if site.op == "conv" else -1
         self.origins.remember(out, Origin(index, axis), in_place=in_place)
@@ -334,7 +343,7 @@ class Recorder(TorchDispatchMode):
     ) -> int:
         index = len(self.sites)
         if value is None:
-            value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self._batch)
+            value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         dead: float | None = None
         if activation_name is not None and activation(activation_name).inactive_below is not None:
             inactive, rectifiers = reductions.dead_units(out, axis)
