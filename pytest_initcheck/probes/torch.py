@@ -162,22 +162,23 @@ def _record(
     model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
 ) -> tuple[nn.Module, Call, Recorder, list[Tensor], dict[str, Parameter]]:
     module = observable(model)
-    batch = batch_of(call)
+    given = prepared(module, call)
+    batch = batch_of(given)
     if batch == 0:
         raise ModelError("the inputs hold no samples; pass a batch with at least one")
     tensors = _named_parameters(module)
     tied = aliases(module)
     described = {} if rare_only else {n: _describe(n, t, tied.get(n, ())) for n, t in tensors.items()}
     while True:
-        given = prepared(module, call)
         stack = ModuleStack(module)
         recorder = Recorder(stack, tensors, described, batch, rare_only=rare_only)
         seed(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))
-        if not time_first(call, batch, stack.batch_seen):
+        if not time_first(given, batch, stack.batch_seen):
             break
         # only now is it known that the samples are on the second axis
         batch = stack.batch_seen or batch
+        given = prepared(module, call)
     if not rare_only:
         recorder.unobserved += unseen(module, tensors, stack.called, recorder.used)
     return module, given, recorder, outputs, described
