@@ -228,4 +228,5 @@ def _place(site: Site | None, trace: Trace) -> str:
     kind = {"conv": "Conv", "embedding": "Embedding"}.get(site.op, "Linear")
     shape = f"{weight.fan_in}->{site.units}" if kind == "Linear" else "x".join(map(str, weight.shape))
     after = activation_after(trace, site)
-    return f"{site.name} ({kind} {shape}{f', then {after}' if after else ''})"
+    tied = f", tied to {', '.join(weight.aliases)}" if weight.aliases else ""
+    return f"{site.name} ({kind} {shape}{f', then {after}' if after else ''}{tied})"

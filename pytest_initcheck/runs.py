@@ -284,3 +284,15 @@ def site_of_parameter(trace: Trace, name: str) -> int:
         if site.name == owner or site.name == name:
             return site.index
     return next((site.index for site in trace.sites if owner and site.name.startswith(owner + ".")), -1)
+
+
+def leading_to(trace: Trace, ends: set[int]) -> frozenset[int]:
+    """Return these sites and all that they depend on."""
+    found: set[int] = set()
+    waiting = [index for index in ends if index >= 0]
+    while waiting:
+        index = waiting.pop()
+        if index not in found:
+            found.add(index)
+            waiting.extend(trace.sites[index].reads)
+    return frozenset(found)

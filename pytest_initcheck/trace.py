@@ -41,6 +41,7 @@ class Parameter:
     * ``gradient`` is the squared gradient of a readout of the differences between samples, NaN where
       none was taken.
     * ``copies`` counts the contiguous blocks of a matrix that are equal to each other, 1 if none are.
+    * ``aliases`` are the other names of a tensor that is tied.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Parameter:
     used: bool = True
     gradient: float = math.nan
     copies: int = 1
+    aliases: tuple[str, ...] = ()
 
     @property
     def sigma_w2(self) -> float:

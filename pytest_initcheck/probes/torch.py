@@ -23,21 +23,22 @@ from pytest_initcheck.probes.torch_eager import backward_error, observable, step
 from pytest_initcheck.probes.torch_gradients import SiteGradients, gradients
 from pytest_initcheck.probes.torch_inputs import (
     batch_of,
-    columns,
     input_tensors,
     prepared,
     samples_differ,
+    time_first,
     unfit,
 )
 from pytest_initcheck.probes.torch_lazy import drawn as lazily_drawn
 from pytest_initcheck.probes.torch_lazy import lazy_names
 from pytest_initcheck.probes.torch_modules import ModuleStack
-from pytest_initcheck.probes.torch_outputs import logits_of, outputs_of, site_of
+from pytest_initcheck.probes.torch_outputs import has_samples, logits_of, outputs_of, site_of
 from pytest_initcheck.probes.torch_parameters import describe, fingerprint, named_parameters
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_settings import preserved as preserved
 from pytest_initcheck.probes.torch_spelling import spell as spell
 from pytest_initcheck.probes.torch_state import threads_for, undisturbed
+from pytest_initcheck.probes.torch_unseen import aliases, unseen, without_dead_ends
 from pytest_initcheck.trace import (
     CHAOTIC,
     NOTHING_MORE,
@@ -135,21 +136,31 @@ class _Pass:
 
 
 def _record(module: nn.Module, call: Call, seed_value: int, wanted: Wanted, *, rare_only: bool) -> _Pass:
-    call = prepared(module, call)
-    if batch_of(call) == 0:
+    given = prepared(module, call)
+    batch = batch_of(given)
+    if batch == 0:
         raise ModelError("the inputs hold no samples; pass a batch with at least one")
     tensors = named_parameters(module)
     described = {}
     if not rare_only:
-        described = {n: describe(n, t, kurtosis=wanted.kurtosis) for n, t in tensors.items()}
-    stack = ModuleStack(module)
-    sites = SiteGradients(batch_of(call)) if wanted.site_gradients else None
-    recorder = Recorder(
-        stack, tensors, described, batch_of(call), rare_only=rare_only, site_gradients=sites
-    )
-    seed(seed_value)
-    returned = _forward(module, call, recorder, stack)
-    return _Pass(call, recorder, outputs_of(returned), tensors, described)
+        tied = aliases(module)
+        described = {
+            n: describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis) for n, t in tensors.items()
+        }
+    while True:
+        stack = ModuleStack(module)
+        sites = SiteGradients(batch) if wanted.site_gradients else None
+        recorder = Recorder(stack, tensors, described, batch, rare_only=rare_only, site_gradients=sites)
+        seed(seed_value)
+        outputs = outputs_of(_forward(module, given, recorder, stack))
+        if not time_first(given, batch, stack.batch_seen):
+            break
+        # only now is it known that the samples are on the second axis
+        batch = stack.batch_seen or batch
+        given = prepared(module, call)
+    if not rare_only:
+        recorder.unobserved += unseen(module, tensors, stack.called, recorder.used)
+    return _Pass(given, recorder, outputs, tensors, described)
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
@@ -177,14 +188,16 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
     module = observable(model)
     with undisturbed(module, mode) as reset, torch.enable_grad():
         seen = _record(module, call, seed, wanted, rare_only=False)
-        recorder, batch = seen.recorder, batch_of(seen.call)
+        recorder = seen.recorder
         output = seen.outputs[0]
         out_site = site_of(recorder, output)
-        returned = {site_of(recorder, each) for each in seen.outputs if each.shape[0] == batch}
+        returned = {
+            site_of(recorder, each) for each in seen.outputs if has_samples(each, recorder.batch)
+        }
         logits_site, logit_values = logits_of(recorder, out_site, output)
         unobserved = list(recorder.unobserved)
         found = None
-        reason = _no_gradient_reason(logit_values, seen.call)
+        reason = _no_gradient_reason(logit_values, seen.call, recorder.batch)
         if reason is None:
             try:
                 found = gradients(
@@ -199,16 +212,16 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
         else:
             unobserved.append(("gradient", reason))
         further = _Further(module, call, seed, seen.tensors, reset)
-        noise = further.noise(output.detach()) if wanted.noise and batch > 1 else None
+        noise = further.noise(output.detach()) if wanted.noise and recorder.batch > 1 else None
         trained = None
         if wanted.steps:
             moved = frozenset() if found is None or wanted.loss is not None else found.moved
             trained = further.training(recorder.used, moved, wanted.loss)
-    return Trace(
+    seen_whole = Trace(
         FRAMEWORK,
-        batch,
+        recorder.batch,
         _with_gradients(recorder),
-        tuple(columns(name, tensor) for name, tensor in input_tensors(seen.call).items()),
+        tuple(recorder.inputs),
         _with_roles(seen, {} if found is None else found.by_difference),
         out_site,
         logits_site,
@@ -218,6 +231,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
         noise,
         trained,
     )
+    return without_dead_ends(seen_whole)
 
 
 def _with_gradients(recorder: Recorder) -> tuple[Site, ...]:
@@ -271,14 +285,13 @@ class _Further:
         return passes.training(self, inputs, judged, moved & set(judged), loss, self.seed)
 
 
-def _no_gradient_reason(logits: Tensor, call: Call) -> str | None:
-    batch = batch_of(call)
+def _no_gradient_reason(logits: Tensor, call: Call, batch: int) -> str | None:
     if not logits.requires_grad:
         return "the output does not depend on a trainable parameter through autograd"
     if logits.shape[0] != batch:
         return "the output has no batch axis"
     if batch < 8:
         return "fewer than 8 samples: differences between inputs cannot be judged"
-    if not samples_differ(call):
+    if not samples_differ(call, batch):
         return "all samples are equal: differences between inputs cannot be judged"
     return None

@@ -77,10 +77,19 @@ def batch_of(call: Call) -> int:
     return int(tensors[0].shape[0]) if tensors else 1
 
 
-def samples_differ(call: Call) -> bool:
+def time_first(call: Call, batch: int, seen: int | None) -> bool:
+    """Tell whether what a module takes for samples is on the second axis of an input, not the first."""
+    if seen is None or seen == batch:
+        return False
+    floats = [t for t in input_tensors(call).values() if t.is_floating_point() and t.dim() == 3]
+    return any(tuple(t.shape[:2]) == (batch, seen) for t in floats)
+
+
+def samples_differ(call: Call, batch: int) -> bool:
     """Tell whether any input differs between samples, as differences between outputs presuppose."""
     dense = [t for t in input_tensors(call).values() if t.dim() > 0 and t.layout == torch.strided]
-    return not dense or any(bool((t != t[:1]).any()) for t in dense)
+    rows = [reductions.samples_first(t, batch) for t in dense]
+    return not rows or any(bool((each != each[:1]).any()) for each in rows)
 
 
 def unfit(error: Exception, call: Call) -> ModelError:
@@ -99,13 +108,14 @@ def unfit(error: Exception, call: Call) -> ModelError:
     )
 
 
-def columns(name: str, tensor: Tensor) -> InputColumns:
+def columns(name: str, tensor: Tensor, batch: int) -> InputColumns:
     """Describe one input; a column's scale is that of its non-zero entries.
 
     A pixel at the border, or a rare word, is on in few samples and no smaller for that.
     """
     shape = tuple(tensor.shape)
-    samples = shape[0] if shape else 1
+    second = tensor.dim() == 3 and shape[0] != batch == shape[1]
+    samples = batch if second else shape[0] if shape else 1
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return InputColumns(name, shape, reductions.moments(tensor.float(), samples), True)
     value = reductions.moments(tensor, samples)

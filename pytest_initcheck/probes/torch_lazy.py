@@ -6,6 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def drawn(module: nn.Module, call: Call, *, keep: bool) -> nn.Module:
     With ``keep`` it is a copy, and the model stays lazy.  Raises ModelError where a parameter is
     still lazy afterwards, or the model raises.
     """
-    module = copy.deepcopy(module) if keep else module
+    module = _copied(module) if keep else module
     call = prepared(module, call)
     buffers = [(b, b.clone()) for b in module.buffers() if not is_lazy(b)]
     with torch.no_grad():
@@ -44,3 +45,19 @@ def drawn(module: nn.Module, call: Call, *, keep: bool) -> nn.Module:
             "shape; use it in forward, or remove it"
         )
     return module
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy; torch copies lazy parameters and refuses to copy lazy buffers."""
+    memo: dict[int, Any] = {}
+    for buffer in module.buffers():
+        if is_lazy(buffer):
+            make: Any = type(buffer)  # torch does not annotate its arguments
+            memo[id(buffer)] = make(device=buffer.device, dtype=buffer.dtype)
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise ModelError(
+            f"{lazy_names(module)[0]} is lazy and the model cannot be copied ({type(error).__name__}); "
+            "run a forward pass first, or pass the factory"
+        ) from error

@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+
+def plain_name(path: str) -> str:
+    """Return a module's path without what compiling a part of the model puts into it."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 class ModuleStack:
@@ -16,13 +21,17 @@ class ModuleStack:
     def __init__(self, model: nn.Module) -> None:
         self._names: dict[int, str] = {}
         for name, module in model.named_modules(remove_duplicate=True):
-            self._names[id(module)] = name
+            self._names[id(module)] = plain_name(name)
         self._running: list[nn.Module] = []
+        self.called: set[int] = set()
+        self.batch_seen: int | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         def enter(module: nn.Module, args: Any) -> None:
             self._running.append(module)
+            self.called.add(id(module))
+            self._look_for_samples(module, args)
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             if self._running:
@@ -38,6 +47,14 @@ class ModuleStack:
             for handle in handles:
                 handle.remove()
             self._running.clear()
+
+    def _look_for_samples(self, module: nn.Module, args: Any) -> None:
+        """Learn the number of samples from a module that has them on its second axis."""
+        values = args[0] if args else None
+        if self.batch_seen is not None or getattr(module, "batch_first", None) is not False:
+            return
+        if isinstance(values, Tensor) and values.dim() == 3:
+            self.batch_seen = int(values.shape[1])
 
     def place(self, op: str) -> str:
         """Return a name for this operation: the leaf module's, or the enclosing path and the op."""

@@ -133,6 +133,7 @@ MATMULS = frozenset(
         "mkldnn_linear",
     }
 )
+LOOK_UPS = frozenset({"embedding", "_embedding_bag", "_embedding_bag_forward_only"})
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
 COMPARISONS = frozenset({"gt", "ge"})
 
@@ -244,6 +245,18 @@ _ACTIVATIONS: Mapping[str, Callable[[Arguments], str | None]] = {
         )
     },
 }
+
+
+ELEMENTWISE = frozenset(
+    {
+        *_ACTIVATIONS,
+        *("gelu", "maximum", "minimum", "clamp_max", "where", "masked_fill", "index_put"),
+        *("add", "sub", "rsub", "mul", "div", "neg", "abs", "reciprocal", "pow", "square", "sqrt"),
+        *("exp", "exp2", "expm1", "log", "log2", "log1p", "logaddexp", "erfc", "sinh", "cosh"),
+        *("sign", "sgn", "heaviside", "addcmul", "addcdiv", "lerp"),
+    }
+)
+"""Operations whose value at a place depends on their arguments at this place alone."""
 
 
 def activation_of(op: str, args: Arguments, kwargs: Mapping[str, Any]) -> str | None:

@@ -55,10 +55,16 @@ def site_of(recorder: Recorder, tensor: Tensor) -> int:
     return origin.site if origin is not None else -1
 
 
+def has_samples(output: Tensor, batch: int) -> bool:
+    """Tell whether the output has a batch axis: the first, or the second where time is first."""
+    return output.shape[0] == batch or (output.dim() > 2 and output.shape[1] == batch)
+
+
 def logits_of(recorder: Recorder, out_site: int, output: Tensor) -> tuple[int, Tensor]:
-    """Return the input of a closing sigmoid, tanh or softmax, or the output itself."""
+    """Return the input of a closing sigmoid, tanh or softmax, or the output itself; samples first."""
     tensor = recorder.squashed.get(out_site)
-    if tensor is None:
-        return out_site, output
-    site = site_of(recorder, tensor)
-    return (site if site >= 0 else out_site), tensor
+    site = out_site if tensor is None else site_of(recorder, tensor)
+    logits = output if tensor is None else tensor
+    if logits.shape[0] != recorder.batch and has_samples(logits, recorder.batch):
+        logits = logits.transpose(0, 1)
+    return (site if site >= 0 else out_site), logits

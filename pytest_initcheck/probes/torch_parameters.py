@@ -47,12 +47,14 @@ def _draws_nothing(flat: Tensor) -> bool:
     return bool(((flat == flat.amin()) | (flat == flat.amax())).all())
 
 
-def describe(name: str, tensor: Tensor, *, kurtosis: bool = False) -> Parameter:
+def describe(
+    name: str, tensor: Tensor, tied: tuple[str, ...] = (), *, kurtosis: bool = False
+) -> Parameter:
     """Return a parameter's statistics; the kurtosis costs a further pass over it."""
     flat = reductions.plain(tensor).reshape(-1)
     count = flat.numel()
     if count == 0:
-        return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0)
+        return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0, aliases=tied)
     mean, second = float(flat.mean()), float(torch.dot(flat, flat)) / count
     # counting what is not finite is slow, and needed only where a sum shows it
     bad = 0 if math.isfinite(mean + second) else int((~torch.isfinite(flat)).sum())
@@ -68,6 +70,7 @@ def describe(name: str, tensor: Tensor, *, kurtosis: bool = False) -> Parameter:
         kurtosis=_kurtosis(flat, second) if kurtosis else math.nan,
         trainable=tensor.requires_grad,
         copies=1 if constant or tensor.dim() < 2 else copies(reductions.plain(tensor).cpu().numpy()),
+        aliases=tied,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_initcheck.probes import torch_ops as ops
+from pytest_initcheck.probes.torch_modules import plain_name
 from pytest_initcheck.probes.torch_origins import Origins
 
 
@@ -29,7 +30,7 @@ def product(op: str, args: Any, origins: Origins) -> Product:
     if op == "convolution":
         weight, bias, axis = args[1], args[2], 1
         fans = ops.convolution_fans(args)
-    elif op == "embedding":
+    elif op in ops.LOOK_UPS:
         weight, bias, axis = args[0], None, -1
         fans = (1, int(args[0].shape[-1]))
     else:
@@ -38,7 +39,7 @@ def product(op: str, args: Any, origins: Origins) -> Product:
         weight, axis = (right if on_the_right else left), -1
         fans = ops.matmul_fans(weight, on_the_right=on_the_right)
     names = origins.parameters(weight)
-    kind = ("embedding" if op == "embedding" else "linear") if names else "matmul"
+    kind = ("embedding" if op in ops.LOOK_UPS else "linear") if names else "matmul"
     return Product(
         kind, "conv" if op == "convolution" else kind, names, origins.parameters(bias), axis, fans
     )
@@ -46,7 +47,7 @@ def product(op: str, args: Any, origins: Origins) -> Product:
 
 def weight_place(names: frozenset[str]) -> str:
     """Name a linear site by the module that owns its weight; a bare parameter by itself."""
-    name = min(names)
+    name = plain_name(min(names))
     owner, _, last = name.rpartition(".")
     if owner.endswith("parametrizations." + last) or "parametrizations" in owner:
         owner = owner.split(".parametrizations")[0]

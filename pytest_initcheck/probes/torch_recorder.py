@@ -19,13 +19,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
-from pytest_initcheck.probes.torch_composed import composed, is_zero, kind_of
+from pytest_initcheck.probes.torch_chains import Chains, saturated_share
 from pytest_initcheck.probes.torch_gradients import SiteGradients
+from pytest_initcheck.probes.torch_inputs import columns
+from pytest_initcheck.probes.torch_kinds import is_zero, kind_of
 from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_origins import Origin, Origins, tensors_in
 from pytest_initcheck.probes.torch_products import product, weight_place
-from pytest_initcheck.trace import Moments, Parameter, Site
+from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
 
 _NO_MOMENTS = Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
 
@@ -47,32 +49,36 @@ class Recorder(TorchDispatchMode):
         self.sites: list[Site] = []
         self.additive: set[str] = set()
         self.multiplicative: set[str] = set()
+        self.inputs: list[InputColumns] = []
         self.unobserved: list[tuple[str, str]] = []
         self.squashed: dict[int, Tensor] = {}
         self.wholly_dead = False
         self.site_gradients = site_gradients
         self._stack = stack
-        self._batch = batch
+        self.batch = batch
         self._described = described
         self._rare_only = rare_only
         self._names: Counter[str] = Counter()
         self.origins = Origins()
+        self._chains = Chains(self.sites, self.origins)
         for name, tensor in parameters.items():
             self.origins.remember(tensor, Origin(parameters=frozenset({name})))
 
     @property
     def used(self) -> set[str]:
-        """The parameters that the forward pass read."""
+        """The parameters that some operation read."""
         return self.additive | self.multiplicative
 
     def add_input(self, name: str, tensor: Tensor) -> None:
         """Record an input tensor as a site."""
+        if not self._rare_only:
+            self.inputs.append(columns(name, tensor, self.batch))
         if self._rare_only:
             value = _NO_MOMENTS
         elif tensor.is_floating_point() or tensor.is_complex():
-            value = reductions.moments(tensor, self._batch)
+            value = reductions.moments(tensor, self.batch)
         else:
-            value = reductions.moments(tensor.float(), self._batch)
+            value = reductions.moments(tensor.float(), self.batch)
         axis = 1 if tensor.dim() >= 4 or tensor.dim() == 2 else -1
         self._append(name, "input", "input", (), tensor, axis, value)
 
@@ -110,7 +116,7 @@ class Recorder(TorchDispatchMode):
             if op not in ops.CREATIONS:
                 self._derive(origins, out, in_place)
             return out
-        before = self._before(op, args, kwargs)
+        before = self._before(op, args, kwargs, reads)
         out = func(*args, **kwargs)
         self._observe(op, args, kwargs, reads, out, in_place, before)
         return out
@@ -122,8 +128,9 @@ class Recorder(TorchDispatchMode):
             for tensor in tensors_in((out,)):
                 self.origins.remember(tensor, Origin(parameters=names), in_place=in_place)
 
-    def _before(self, op: str, args: Any, kwargs: Any) -> float | None:
+    def _before(self, op: str, args: Any, kwargs: Any, reads: tuple[int, ...]) -> float | None:
         """Measure what an in-place activation would overwrite."""
+        self._chains.sampled(op, args, reads)
         name = ops.activation_of(op, args, kwargs)
         if name is None or self._rare_only:
             return None
@@ -164,7 +171,7 @@ class Recorder(TorchDispatchMode):
                     self._stack.place(op), "slice", op, reads, tensor, self._axis(tensor, source)
                 )
             return
-        if op in ops.MATMULS or op == "convolution" or op == "embedding":
+        if op in ops.MATMULS or op in ops.LOOK_UPS or op == "convolution":
             self._linear(op, args, reads, first, in_place)
         elif op == "glu":
             self._glu(args, reads, first)
@@ -235,7 +242,7 @@ class Recorder(TorchDispatchMode):
         names = self.origins.parameters(args[1]) or self.origins.parameters(args[0])
         self.additive |= names
         site = self.sites[index]
-        value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self._batch)
+        value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         self.sites[index] = replace(site, value=value, bias=self._parameter(names, (0, 0)))
         axis = 1 if site.op == "conv" else -1
         self.origins.remember(out, Origin(index, axis), in_place=in_place)
@@ -252,13 +259,12 @@ class Recorder(TorchDispatchMode):
         source: Origin | None,
     ) -> None:
         name = ops.activation_of(op, args, kwargs)
-        if name is None and (whole := composed(op, args, reads, self.sites, self.origins)) is not None:
-            name = whole.name
+        if name is None and (whole := self._chains.completed(op, args, reads, outputs[0])) is not None:
+            name, reads = whole.name, whole.reads
+            if name is not None and not self._rare_only:
+                saturated = saturated_share(name, outputs[0])
             for part in whole.parts:
-                self.sites[part] = replace(self.sites[part], activation=None, saturated=None)
-        if name == "softsign" and not self._rare_only:
-            beyond = activation(name).saturated_beyond
-            saturated = None if beyond is None else reductions.saturated_share(args[0], beyond)
+                self.sites[part] = replace(self.sites[part], activation=None, saturated=None, dead=None)
         kind = "activation" if name is not None else kind_of(op, reads, self.sites)
         self._take_roles(op, kind, args)
         index = self._append(
@@ -272,6 +278,7 @@ class Recorder(TorchDispatchMode):
             saturated=saturated,
             in_place=in_place,
         )
+        self._chains.joined(index, op, args, reads)
         if name in ("sigmoid", "tanh", "log_sigmoid") or kind == "softmax":
             self._keep_logits(index, args[0], in_place)
         if op in ops.RECURRENT:
@@ -341,7 +348,7 @@ class Recorder(TorchDispatchMode):
     ) -> int:
         index = len(self.sites)
         if value is None:
-            value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self._batch)
+            value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         dead: float | None = None
         if activation_name is not None and activation(activation_name).inactive_below is not None:
             inactive, rectifiers = reductions.dead_units(out, axis)

@@ -1,0 +1,185 @@
+"""Activations that are written out with operators, known by the values they take.
+
+A chain is what elementwise operations make of one signal, its root.  Whatever its spelling, a chain is
+an activation if it takes that activation's values on a sample of the root.  PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pytest_initcheck.activations import activation
+from pytest_initcheck.probes import torch_ops as ops
+from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_origins import Origins, tensors_in
+from pytest_initcheck.trace import Site
+
+_SAMPLED = 256
+_SMOOTH = ("tanh", "sigmoid", "gelu", "gelu_tanh", "silu", "mish", "softplus", "log_sigmoid", "erf")
+_HALVED = ("elu", "selu", *_SMOOTH)
+_ANGULAR = ("relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")
+"""What a chain can be, by the operations in it: transcendental ones, both kinds, or none.
+
+In the order of preference where a sample does not tell two of them apart.
+"""
+_TRANSCENDENTAL = frozenset(
+    {"exp", "exp2", "expm1", "log", "log1p", "log2", "logaddexp", "tanh", "sigmoid", "erf", "erfc"}
+) | {"sinh", "cosh", "log_sigmoid_forward", *_HALVED}
+_BENT = frozenset({"where", "masked_fill", "index_put", "clamp", "clamp_min", "clamp_max", "relu"})
+_BENT |= {"maximum", "minimum", "abs", "threshold", "leaky_relu", *_ANGULAR, "elu", "selu"}
+_Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What an operation completes: an activation's name, if it has one, and what it is of.
+
+    ``parts`` are activations that belong to it and are none by themselves.
+    """
+
+    name: str | None
+    reads: tuple[int, ...]
+    parts: tuple[int, ...] = ()
+
+
+class Chains:
+    """The chains of one forward pass: which root each site has, and samples of the roots."""
+
+    def __init__(self, sites: Sequence[Site], origins: Origins) -> None:
+        self._sites = sites
+        self._origins = origins
+        self._root: dict[int, int] = {}
+        self._sample: dict[int, _Values] = {}
+
+    def sampled(self, op: str, args: Any, reads: tuple[int, ...]) -> None:
+        """Take a sample of the root that this operation reads, before it may overwrite it."""
+        root = self._root_of(op, args, reads)
+        if root is None or root in self._sample:
+            return
+        for tensor in tensors_in(args):
+            origin = self._origins.of(tensor)
+            if origin is not None and origin.site == root and tensor.is_floating_point():
+                if (values := _sample_of(tensor)) is not None:
+                    self._sample[root] = values
+                return
+
+    def joined(self, index: int, op: str, args: Any, reads: tuple[int, ...]) -> None:
+        """Note that the site at this index goes on with the chain of what it reads."""
+        root = self._root_of(op, args, reads)
+        if root is not None:
+            self._root[index] = root
+
+    def completed(self, op: str, args: Any, reads: tuple[int, ...], out: Tensor) -> Composed | None:
+        """Return the activation that this operation completes, or None."""
+        if op in ("mul", "where") and self._masks(op, args, reads):
+            return Composed("relu", reads)
+        root = self._root_of(op, args, reads)
+        before = None if root is None else self._sample.get(root)
+        after = None if before is None else _sample_of(out)
+        if root is None or before is None or after is None:
+            return None
+        inside = self._inside(root, reads)
+        parts = tuple(i for i in inside if self._sites[i].activation is not None)
+        name = _known(before, after, {op, *(self._sites[i].op for i in inside)}, _tolerance(out))
+        if name is not None and any(self._sites[i].activation == name for i in parts):
+            # it was complete before, and only halves of it were added since
+            rest = tuple(i for i in parts if self._sites[i].activation != name)
+            return Composed(None, reads, rest)
+        if name is not None:
+            return Composed(name, (root,), parts)
+        # a gate on its own input, such as x sigmoid(1.702 x), is no unit that saturates
+        return Composed(None, reads, parts) if op == "mul" and root in reads else None
+
+    def _masks(self, op: str, args: Any, reads: tuple[int, ...]) -> bool:
+        """Tell whether a signal is multiplied by its own positive mask, or selected by it."""
+        mask_at = args[:1] if op == "where" else args[:2]
+        masks = [o for a in mask_at if (o := self._origins.of(a)) is not None and o.positive_mask]
+        if not any(mask.site == reads[0] for mask in masks) or len(reads) != 1:
+            return False
+        return op == "mul" or (len(args) == 3 and isinstance(args[2], Tensor) and not args[2].any())
+
+    def _root_of(self, op: str, args: Any, reads: tuple[int, ...]) -> int | None:
+        roots = {self._root.get(index, index) for index in reads}
+        if op not in ops.ELEMENTWISE or len(roots) != 1:
+            return None
+        # a scale or a slope that is learnt makes a new signal, not a fixed function of this one
+        return None if any(map(self._origins.parameters, tensors_in(args))) else roots.pop()
+
+    def _inside(self, root: int, reads: tuple[int, ...]) -> set[int]:
+        found: set[int] = set()
+        waiting = [index for index in reads if index != root]
+        while waiting:
+            index = waiting.pop()
+            if index not in found:
+                found.add(index)
+                waiting.extend(i for i in self._sites[index].reads if i != root)
+        return found
+
+
+def saturated_share(name: str, out: Tensor) -> float | None:
+    """Return the share of saturated pairs by the activation's values: its arguments may be gone."""
+    known = activation(name)
+    if known.saturated_beyond is None:
+        return None
+    middle, edge = (float(v) for v in known.phi(np.array([0.0, known.saturated_beyond])))
+    distance = (reductions.plain(out) - middle).abs()
+    return float((distance >= (edge - middle) * (1 - 1e-6)).to(torch.float32).mean())
+
+
+@lru_cache(maxsize=256)
+def _positions(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return up to 256 positions spread over all axes, by a low-discrepancy sequence."""
+    count = int(np.prod(shape))
+    flat = (np.arange(min(_SAMPLED, count)) * 0.6180339887498949 % 1 * count).astype(np.int64)
+    return tuple(torch.from_numpy(axis.copy()) for axis in np.unravel_index(flat, shape))
+
+
+def _sample_of(tensor: Tensor) -> _Values | None:
+    if tensor.dim() == 0 or tensor.numel() < 2 or tensor.layout != torch.strided:
+        return None
+    values = tensor.detach()[_positions(tuple(tensor.shape))].double().cpu().numpy()
+    return np.asarray(values) if np.isfinite(values).all() else None
+
+
+def _tolerance(out: Tensor) -> float:
+    """Return the relative error that a handful of operations in this precision leave."""
+    return (64 if out.dtype.itemsize >= 4 else 4) * float(torch.finfo(out.dtype).eps)
+
+
+def _known(z: _Values, y: _Values, inside: set[str], tolerance: float) -> str | None:
+    """Return the name of the activation that maps z to y with these operations, or None."""
+    if z.shape != y.shape:
+        return None
+    allowed = tolerance * max(float(np.abs(y).max()), float(np.abs(z).max()))
+    bent = not inside.isdisjoint(_BENT)
+    if inside.isdisjoint(_TRANSCENDENTAL):
+        if not bent:
+            return None
+        if (slope := _lower_slope(z, y, allowed)) is not None:
+            return f"leaky_relu({slope:.3g})"
+        candidates: tuple[str, ...] = _ANGULAR
+    else:
+        candidates = _HALVED if bent else _SMOOTH
+    slope, offset = np.polyfit(z, y, 1) if np.ptp(z) > 0 else (0.0, y[0])
+    if slope * np.ptp(z) > allowed and np.abs(slope * z + offset - y).max() <= allowed:
+        return None  # nothing is bent on this sample
+    errors = {name: float(np.abs(activation(name).phi(z) - y).max()) for name in candidates}
+    best = min(errors, key=lambda name: errors[name])
+    return best if errors[best] <= allowed else None
+
+
+def _lower_slope(z: _Values, y: _Values, allowed: float) -> float | None:
+    """Return the slope of a leaky rectifier, or None if this is none."""
+    below = z < 0
+    if not below.any() or np.abs(y - z)[~below].max(initial=0.0) > allowed:
+        return None
+    slope = float(np.median(y[below] / z[below]))
+    return slope if 0 < slope < 1 and np.abs(y - slope * z)[below].max() <= allowed else None
