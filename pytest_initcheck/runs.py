@@ -272,27 +272,3 @@ def head_of(trace: Trace) -> frozenset[int]:
             for follower in followers
         )
     return frozenset(site.index for site in trace.sites if site.kind in LINEAR and last[site.index])
-
-
-def site_of_parameter(trace: Trace, name: str) -> int:
-    """Return the site that a parameter belongs to: that reads it, or bears its module's name."""
-    for site in trace.sites:
-        if name in [p.name for p in (site.weight, site.bias) if p is not None]:
-            return site.index
-    owner = name.rpartition(".")[0]
-    for site in trace.sites:
-        if site.name == owner or site.name == name:
-            return site.index
-    return next((site.index for site in trace.sites if owner and site.name.startswith(owner + ".")), -1)
-
-
-def leading_to(trace: Trace, ends: set[int]) -> frozenset[int]:
-    """Return these sites and all that they depend on."""
-    found: set[int] = set()
-    waiting = [index for index in ends if index >= 0]
-    while waiting:
-        index = waiting.pop()
-        if index not in found:
-            found.add(index)
-            waiting.extend(trace.sites[index].reads)
-    return frozenset(found)

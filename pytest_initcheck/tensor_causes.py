@@ -10,7 +10,7 @@ import math
 from pytest_initcheck import theory
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.layer_causes import Spell, Why, why_layer
-from pytest_initcheck.runs import activation_after, readers, site_of_parameter
+from pytest_initcheck.runs import activation_after, readers
 from pytest_initcheck.trace import Parameter, Site, Trace
 
 
@@ -39,7 +39,7 @@ def why_tensor(invariant: str, measure: Measure, trace: Trace, spell: Spell) -> 
             f"{others[0].name} is all zero and stays so, and everything behind it passes through it",
             _draw(others[0], trace, spell),
         )
-    dead = _dead_above(trace, site_of_parameter(trace, name))
+    dead = _dead_above(trace, trace.site_of(name))
     if dead is not None:
         return Why(
             f"every unit of {dead.name} is inactive on every input, and its gradient passes there",
@@ -82,7 +82,7 @@ def _why_equal(measure: Measure, trace: Trace, parameter: Parameter, spell: Spel
             "its blocks were drawn from one seed, as shards that each seed a generator alike do",
             "draw the whole matrix at once, or give every shard a seed of its own",
         )
-    index = site_of_parameter(trace, parameter.name)
+    index = trace.site_of(parameter.name)
     weight = trace.sites[index].weight if index >= 0 else None
     if parameter.constant and weight is not None and weight.name == parameter.name:
         found = why_layer(trace, trace.sites[index], None, spell, "symmetry", None)
@@ -96,7 +96,7 @@ def _why_equal(measure: Measure, trace: Trace, parameter: Parameter, spell: Spel
 
 def _draw(parameter: Parameter, trace: Trace, spell: Spell) -> str:
     """Return the code that draws this tensor with the gain of the activation behind it."""
-    index = site_of_parameter(trace, parameter.name)
+    index = trace.site_of(parameter.name)
     after = (activation_after(trace, trace.sites[index]) if index >= 0 else None) or "identity"
     fan_in = max(parameter.fan_in, 1)
     if not parameter.fan_in and index >= 0 and trace.sites[index].weight is not None:

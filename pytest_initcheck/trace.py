@@ -243,3 +243,29 @@ class Trace:
         """How much one replicate handles: parameters and site values, and each call as so many more."""
         numbers = sum(p.count for p in self.parameters) + sum(s.value.count for s in self.sites)
         return numbers + CALL_ELEMENTS * len(self.sites)
+
+    def site_of(self, parameter: str) -> int:
+        """Return the site that a parameter belongs to: that reads it, or bears its module's name.
+
+        -1 if there is none.
+        """
+        for site in self.sites:
+            if parameter in [p.name for p in (site.weight, site.bias) if p is not None]:
+                return site.index
+        owner = parameter.rpartition(".")[0]
+        for site in self.sites:
+            if site.name in (owner, parameter):
+                return site.index
+        inside = (s.index for s in self.sites if owner and s.name.startswith(f"{owner}."))
+        return next(inside, -1)
+
+    def leading_to(self, ends: set[int]) -> frozenset[int]:
+        """Return these sites and all that they depend on."""
+        found: set[int] = set()
+        waiting = [index for index in ends if index >= 0]
+        while waiting:
+            index = waiting.pop()
+            if index not in found:
+                found.add(index)
+                waiting.extend(self.sites[index].reads)
+        return frozenset(found)

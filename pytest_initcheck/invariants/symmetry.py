@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import Measure
-from pytest_initcheck.runs import site_of_parameter
 from pytest_initcheck.trace import Trace, Wanted
 
 NAME = "symmetry"
@@ -28,7 +27,7 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     for parameter in trace.parameters:
         if len(parameter.shape) < 2 or not parameter.count or not parameter.multiplicative:
             continue
-        site = site_of_parameter(trace, parameter.name)
+        site = trace.site_of(parameter.name)
         if trace.training is not None and parameter.trainable and parameter.used:
             found.append(_fact(f"equal/{parameter.name}", site, parameter.name in equal, None))
         copies = parameter.copies

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import Measure
-from pytest_initcheck.runs import site_of_parameter
 from pytest_initcheck.trace import Parameter, Trace, Wanted
 
 NAME = "trainable"
@@ -31,7 +30,7 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     return tuple(
         Measure(
             parameter.name,
-            site_of_parameter(trace, parameter.name),
+            trace.site_of(parameter.name),
             1.0 if parameter.name in stuck else 0.0,
             high=0.5,
             limit=(0.0, 0.0),

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from torch import nn
 
-from pytest_initcheck.runs import leading_to, site_of_parameter
 from pytest_initcheck.trace import Trace
 
 _NOT_WORTH_A_LINE = (
@@ -77,9 +76,9 @@ def without_dead_ends(trace: Trace) -> Trace:
     """
     if trace.training is None or not trace.training.cut_off:
         return trace
-    reach = leading_to(trace, {trace.output, *trace.returned})
-    sites = {name: site_of_parameter(trace, name) for name in trace.training.cut_off}
-    ends = {name for name, site in sites.items() if site >= 0 and site not in reach}
+    reach = trace.leading_to({trace.output, *trace.returned})
+    sites = {name: trace.site_of(name) for name in trace.training.cut_off}
+    ends = [name for name, site in sites.items() if site >= 0 and site not in reach]
     cut_off = tuple(name for name in trace.training.cut_off if name not in ends)
     return replace(
         trace,
