@@ -64,13 +64,15 @@ def check(
     wanted = None if only is None else tuple([only] if isinstance(only, str) else only)
     declared: Mapping[str, Any] = {}
     allows = tuple(allow)
+    globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
     if isinstance(factory, Declared):
         declaration = factory.usable()
         inputs = declaration.inputs if inputs is None else inputs
         wanted = wanted or declaration.only or None
         declared, allows = declaration.limits, (*allows, *declaration.allows)
+        globs = (*globs, *declaration.ignore_sites)
+        mode = declaration.mode if mode == "train" else mode
         factory = factory.factory
-    globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
     return judge(
         Subject(
             factory=factory,
