@@ -69,14 +69,16 @@ def check(
     allows = tuple(allow)
     if loss is not None and not callable(loss):
         raise ConfigError(f"loss is a function of the model's output, got {loss!r}")
+    globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
     if isinstance(factory, Declared):
         declaration = factory.usable()
         loss = loss or declaration.loss
         inputs = declaration.inputs if inputs is None else inputs
         wanted = wanted or declaration.only or None
         declared, allows = declaration.limits, (*allows, *declaration.allows)
+        globs = (*globs, *declaration.ignore_sites)
+        mode = declaration.mode if mode == "train" else mode
         factory = factory.factory
-    globs = (ignore_sites,) if isinstance(ignore_sites, str) else tuple(ignore_sites)
     return judge(
         Subject(
             factory=factory,

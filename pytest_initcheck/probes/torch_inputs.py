@@ -28,7 +28,9 @@ def prepared(module: nn.Module, call: Call) -> Call:
     Copies, since a model may write to its input, and the next replicate reads it again. A float64
     tensor of the user's stays what it is: the model would refuse it in training too.
     """
-    like = next((p for p in module.parameters() if p.is_floating_point()), None)
+    floats = [p for p in module.parameters() if p.is_floating_point()]
+    # nothing is computed in eight bits: such weights are converted when they are used
+    like = next((p for p in floats if p.dtype.itemsize > 1), next(iter(floats), None))
     args = tuple(_on_model(a, like) for a in call.args)
     return Call(args, {key: _on_model(value, like) for key, value in call.kwargs.items()})
 

@@ -27,6 +27,8 @@ def kind_of(op: str, reads: tuple[int, ...], sites: Sequence[Site]) -> str:
         return "norm"
     if op in ops.SCALES:
         return "scale"
+    if len(reads) == 1 and sites[reads[0]].kind == "scale" and op in ops.GUARDS:
+        return "scale"  # still a scale, kept away from zero
     for kind, members in _KINDS.items():
         if op in members:
             return kind

@@ -85,6 +85,8 @@ NORMS: Mapping[str, int | None] = {
 """Normalisations and the position of their bias argument."""
 BATCH_NORMS = frozenset(name for name in NORMS if "batch_norm" in name)
 SCALES = frozenset({"rsqrt", "sqrt", "std", "var", "linalg_vector_norm", "norm", "reciprocal"})
+GUARDS = frozenset({"add", "mul", "div", "clamp", "clamp_min", "maximum"})
+"""What leaves a scale a scale: kept away from zero, counted per element."""
 POOLS = frozenset(
     {
         "mean",

@@ -283,6 +283,10 @@ class Recorder(TorchDispatchMode):
             self._keep_logits(index, args[0], in_place)
         if op in ops.RECURRENT:
             self.unobserved.append((self.sites[index].name, f"{op} runs fused: its gates are not seen"))
+        elif op.startswith("quantized::"):
+            self.unobserved.append((self.sites[index].name, "quantised: its weights are not seen"))
+        elif "::" in op:
+            self.unobserved.append((self.sites[index].name, f"{op} is one operation: not seen inside"))
         elif op in ops.ATTENTION:
             self.unobserved.append((self.sites[index].name, "attention runs fused: weights not seen"))
         for extra in outputs[1:]:

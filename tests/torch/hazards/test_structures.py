@@ -399,20 +399,3 @@ def test_a_lazy_layer_that_is_not_reached_is_refused(fn):
 
 def test_inputs_of_a_lazy_first_layer_cannot_be_inferred():
     assert "cannot be inferred" in ic.check(lambda: nn.Sequential(nn.LazyLinear(4), nn.ReLU())).error
-
-
-# -- sites left out --------------------------------------------------------------------------------
-
-
-def with_a_dead_part():
-    model = nn.Sequential(MLP(), nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
-    nn.init.constant_(model[1].bias, -50.0)
-    return model
-
-
-def test_sites_can_be_left_out_in_a_call():
-    assert ic.check(with_a_dead_part, inputs=ic.normal(16), only="dead-relu").verdict == "fail"
-    report = ic.check(with_a_dead_part, inputs=ic.normal(16), only="dead-relu", ignore_sites="2")
-    assert report.verdict == "pass", str(report)
-    report = ic.check(with_a_dead_part, inputs=ic.normal(16), only="dead-relu", ignore_sites=["0.*"])
-    assert report.verdict == "fail"
