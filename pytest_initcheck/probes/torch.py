@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
+from pytest_initcheck.libraries import inputs_of
 from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.torch_inputs import (
     batch_of,
@@ -132,6 +133,9 @@ def infer_inputs(model: Any) -> Distribution | Call:
     if callable(example):
         value = example()
         return Call(tuple(value), {}) if isinstance(value, (tuple, list)) else Call((value,), {})
+    known = inputs_of(module)
+    if known is not None:
+        return known
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             return Normal((layer.in_features,))
