@@ -1,4 +1,4 @@
-"""Inputs that only library models take: token ids without special ones, boxes on a page.
+"""Inputs that only library models take: ids without special ones, boxes, videos and spectrograms.
 
 PYTEST_DONT_REWRITE
 """
@@ -6,12 +6,15 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pytest_initcheck.distributions import Images
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,27 @@ class Boxes:
     def sample(self, rng: np.random.Generator, batch: int) -> NDArray[Any]:
         corners = np.sort(rng.integers(0, 1000, (2, 2, batch, *self.shape)), axis=0)
         return np.stack([corners[0, 0], corners[0, 1], corners[1, 0], corners[1, 1]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Pictures in the last two axes, of mean 0 and variance 1: frames of a video, a spectrogram.
+
+    Neighbours correlate and samples differ in level, as in recordings. Of white noise a model that takes
+    a mean over patches sees almost nothing.
+    """
+
+    shape: tuple[int, ...]
+    batch: int | None = None
+
+    @property
+    def text(self) -> str:
+        return f"scenes:{'x'.join(str(side) for side in self.shape)}@{self.batch}"
+
+    def sample(self, rng: np.random.Generator, batch: int) -> NDArray[Any]:
+        *leading, height, width = self.shape
+        pictures = Images((math.prod(leading), height, width)).sample(rng, batch)
+        return pictures.reshape(batch, *self.shape)
 
 
 def plain_ids(vocabulary: int, special: Iterable[int]) -> tuple[int, int]:

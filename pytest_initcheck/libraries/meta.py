@@ -28,6 +28,23 @@ def shapes_only() -> Iterator[None]:
         yield
 
 
+def outline(create: Callable[[], Any]) -> Any:
+    """Return what is built on the meta device.
+
+    Some models compute with numbers while they are built; of those the real one is returned, and the
+    random state is as it was.
+    """
+    import torch
+
+    try:
+        with shapes_only():
+            return create()
+    except (NotImplementedError, RuntimeError):
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            return create()
+
+
 def check_size(spec: str, model: Any, remedy: str) -> None:
     """Raise ConfigError for a model that does not fit into the memory of this machine."""
     wanted = _COPIES * sum(p.numel() * p.element_size() for p in model.parameters())
@@ -47,11 +64,17 @@ def _memory() -> int | None:
         return None
 
 
-def first_that_works(candidates: Iterable[Any], attempt: Callable[[Any], None]) -> Any:
-    """Return the first candidate with which a call on the meta device raises nothing, or None."""
+def first_that_works(candidates: Iterable[Any], attempt: Callable[[Any], None], model: Any) -> Any:
+    """Return the first candidate with which a call of the outline raises nothing, or None.
+
+    Tensors that an attempt makes are on the model's device.
+    """
+    import torch
+
+    device = next(model.parameters(), torch.empty(0, device="meta")).device
     for candidate in candidates:
         try:
-            with shapes_only():
+            with shapes_only(), torch.random.fork_rng(devices=[]), device:
                 attempt(candidate)
         except Exception:  # whatever a library raises for a size that it does not take
             continue

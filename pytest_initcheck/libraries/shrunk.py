@@ -85,7 +85,7 @@ _OWN_WAYS: Mapping[str, Mapping[str, Any]] = {
     "funnel": {"block_sizes": [1, 1, 1], "block_repeats": None},
     "mamba": {"time_step_rank": WIDTH // 16},
     "falcon_mamba": {"time_step_rank": WIDTH // 16},
-    "mamba2": {"num_heads": 8, "head_dim": HEAD_SIZE, "n_groups": 1},
+    "mamba2": {"num_heads": 8, "head_dim": HEAD_SIZE, "n_groups": 1, "chunk_size": 16},
 }
 """Numbers that hang together in a way of one architecture's own."""
 

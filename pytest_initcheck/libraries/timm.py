@@ -34,8 +34,7 @@ def blueprint(name: str, directory: Path) -> Blueprint:
         return timm.create_model(architecture, pretrained=False, **arguments)
 
     try:
-        with meta.shapes_only():
-            model = create()
+        model = meta.outline(create)
     except Exception as error:
         raise refused(spec, error, FUNCTION) from error
     meta.check_size(spec, model, "choose a smaller variant")
@@ -59,11 +58,11 @@ def _image(model: Any, create: Any) -> tuple[int, int, dict[str, Any]]:
     model.train()
     sides = [side for side in SIDES if side < own]
     if not model.default_cfg.get("fixed_input_size"):
-        side = meta.first_that_works(sides, lambda s: model(torch.empty(BATCH, channels, s, s)))
+        side = meta.first_that_works(sides, lambda s: model(torch.empty(BATCH, channels, s, s)), model)
         if side is not None:
             return channels, side, {}
     side = meta.first_that_works(
-        sides, lambda s: create(img_size=s).train()(torch.empty(BATCH, channels, s, s))
+        sides, lambda s: create(img_size=s).train()(torch.empty(BATCH, channels, s, s)), model
     )
     return (channels, own, {}) if side is None else (channels, side, {"img_size": side})
 

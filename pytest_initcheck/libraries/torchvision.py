@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_initcheck.distributions import Distribution, images, normal
+from pytest_initcheck.distributions import Distribution, images
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.libraries import meta
+from pytest_initcheck.libraries.arrays import Scenes
 from pytest_initcheck.libraries.blueprint import BATCH, FUNCTION, Blueprint, refused, unknown
 
 SIDES = (64, 96, 128, 160, 192, 224, 299)
@@ -39,8 +40,7 @@ def blueprint(name: str, directory: Path) -> Blueprint:
         return _quiet(builder(**given, **more))
 
     try:
-        with meta.shapes_only():
-            model = create()
+        model = meta.outline(create)
     except Exception as error:
         raise refused(spec, error, FUNCTION) from error
     meta.check_size(spec, model, "choose a smaller variant")
@@ -82,16 +82,16 @@ def _inputs(module: str, model: Any, create: Callable[..., Any]) -> tuple[Call, 
     model.train()
     if ".detection." in module:
         side = meta.first_that_works(
-            _DETECTOR_SIDES, lambda s: model.backbone(torch.empty(BATCH, 3, s, s))
+            _DETECTOR_SIDES, lambda s: model.backbone(torch.empty(BATCH, 3, s, s)), model
         )
         return _pictures(side or _DETECTOR_SIDES[-1]), {}
     if ".optical_flow." in module:
-        side = meta.first_that_works(SIDES, lambda s: model(*[torch.empty(BATCH, 3, s, s)] * 2))
+        side = meta.first_that_works(SIDES, lambda s: model(*[torch.empty(BATCH, 3, s, s)] * 2), model)
         return _pictures(side or 128, number=2), {}
     if ".video." in module:
         clips = [(clip, more) for clip in _CLIPS for more in ({}, {"spatial_size": clip[1:]})]
         shape, more = _smallest(model, create, clips)
-        return Call((normal(3, *shape, batch=BATCH),), {}), more
+        return Call((Scenes((3, *shape), BATCH),), {}), more
     squares = [((side, side), more) for side in SIDES for more in ({}, {"image_size": side})]
     (side, _), more = _smallest(model, create, squares)
     return _pictures(side), more
@@ -106,7 +106,7 @@ def _smallest(model: Any, create: Callable[..., Any], choices: list[Any]) -> Any
         tried = create(**more).train() if more else model
         tried(torch.empty(BATCH, 3, *shape))
 
-    return meta.first_that_works(choices, attempt) or (choices[-1][0], {})
+    return meta.first_that_works(choices, attempt, model) or (choices[-1][0], {})
 
 
 def _pictures(side: int, number: int = 1) -> Call:

@@ -48,9 +48,8 @@ def blueprint(name: str, directory: Path, *, tiny: bool = False) -> Blueprint:
     try:
         config = shrunk(config) if tiny else config
         _make_observable(config)
-        with meta.shapes_only():
-            model = architecture(copy.deepcopy(config))
-            inputs = arguments(model, config)
+        model = meta.outline(lambda: architecture(copy.deepcopy(config)))
+        inputs = arguments(model, config)
     except Exception as error:
         raise refused(spec, error, _TINY if tiny else FUNCTION) from error
     meta.check_size(spec, model, f"check hf-tiny:{name}, the same made small")
@@ -168,5 +167,9 @@ def inputs_of(model: Any) -> Call | None:
 
     if not isinstance(model, transformers.PreTrainedModel):
         return None
-    found = arguments(model, model.config)
+    try:
+        outline = meta.outline(lambda: type(model)(copy.deepcopy(model.config)))
+        found = arguments(outline, model.config)
+    except Exception:  # a class of the user's, perhaps, that is built in another way
+        return None
     return found if isinstance(found, Call) else None

@@ -12,7 +12,7 @@ from pytest_initcheck.distributions import Distribution, images, normal
 from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.libraries import meta
-from pytest_initcheck.libraries.arrays import Boxes, Ids, plain_ids
+from pytest_initcheck.libraries.arrays import Boxes, Ids, Scenes, plain_ids
 from pytest_initcheck.libraries.blueprint import BATCH
 from pytest_initcheck.libraries.shrunk import special_ids
 
@@ -50,7 +50,7 @@ def arguments(model: Any, config: Any) -> Call | Callable[[np.random.Generator],
     calls = [Call((), {main: candidate, **others}) for candidate in candidates]
     if len(calls) == 1:
         return calls[0]
-    found = meta.first_that_works(calls, lambda call: model(**_shapes(call)))
+    found = meta.first_that_works(calls, lambda call: model(**_sampled(call)), model)
     return found if found is not None else calls[-1]
 
 
@@ -59,14 +59,14 @@ def _main(model: Any, parameters: Mapping[str, Any]) -> str:
     return said if said in parameters else next(name for name in parameters if name != "self")
 
 
-def _shapes(call: Call) -> dict[str, Any]:
+def _sampled(call: Call) -> dict[str, Any]:
+    """Return a call's arguments on the device in whose context they are made."""
     import torch
 
     rng = np.random.default_rng(0)
-    return {
-        name: torch.from_numpy(value.sample(rng, BATCH)).to("meta")
-        for name, value in call.kwargs.items()
-    }
+    device = torch.get_default_device()
+    arrays = {name: value.sample(rng, BATCH) for name, value in call.kwargs.items()}
+    return {name: torch.as_tensor(array, device=device) for name, array in arrays.items()}
 
 
 def _not_inferred(name: str, main: str) -> Callable[[np.random.Generator], Call]:
@@ -124,15 +124,15 @@ def _pixels(config: Any) -> list[Distribution]:
 
 def _videos(config: Any, frames: int | None = None) -> list[Distribution]:
     frames = frames or _first(config, "num_frames", "frames_per_clip") or 16
-    return [normal(frames, *each.shape, batch=BATCH) for each in _images(config)]
+    return [Scenes((frames, *each.shape), BATCH) for each in _images(config)]
 
 
 def _waves(config: Any) -> list[Distribution]:
     """A sound wave with or without a channel, or a spectrum where the configuration counts its bins."""
     bins, frames = getattr(config, "num_mel_bins", None), getattr(config, "max_length", None)
     if bins and frames:
-        return [normal(frames, bins, batch=BATCH)]
-    return [normal(SAMPLES, batch=BATCH), normal(1, SAMPLES, batch=BATCH)]
+        return [Scenes((frames, bins), BATCH)]
+    return [normal(1, SAMPLES, batch=BATCH), normal(SAMPLES, batch=BATCH)]
 
 
 def _spectra(config: Any) -> list[Distribution]:
@@ -145,7 +145,7 @@ def _spectra(config: Any) -> list[Distribution]:
         features = per_channel * part.input_channels if per_channel else bins
     frames = 2 * (getattr(part, "max_source_positions", None) or SPECTRUM_FRAMES // 2)
     sizes = ((SPECTRUM_FRAMES, features), (bins, SPECTRUM_FRAMES), (bins, frames))
-    return [normal(*size, batch=BATCH) for size in sizes]
+    return [Scenes(size, BATCH) for size in sizes]
 
 
 def _past(config: Any) -> list[Distribution]:
