@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -27,7 +28,7 @@ def split(spec: str) -> tuple[str, str]:
     """
     place, _, name = spec.rpartition(":")
     if not place or not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigError(f"cannot read model {spec!r}; wanted pkg.mod:name or path.py:name")
+        raise ConfigError(f"cannot read model {spec!r}; wanted pkg.mod:name, path.py:name or hf:name")
     if not _is_file(place) and not all(part.isidentifier() for part in place.split(".")):
         raise ConfigError(
             f"cannot read model {spec!r}: {place!r} is neither a module nor a file that ends in .py"
@@ -160,7 +161,9 @@ def _one_line(error: BaseException, place: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         text += ' (python -m pip install "pytest-initcheck[torch]")'
     if isinstance(error, ModuleNotFoundError) and error.name in (place, place.split(".")[0]):
-        return f"{type(error).__name__}: {text}; run pytest where {error.name} can be imported"
+        near = difflib.get_close_matches(place, LIBRARIES, n=1)
+        meant = f"did you mean {near[0]}:NAME, or " if near else ""
+        return f"{type(error).__name__}: {text}; {meant}run pytest where {error.name} can be imported"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

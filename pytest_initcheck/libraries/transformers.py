@@ -128,7 +128,7 @@ def _class_of(spec: str, config: Any) -> Any:
 
     auto = importlib.import_module("transformers.models.auto.modeling_auto")
     tables = [f"MODEL_FOR_{task}_MAPPING_NAMES" for task in _TASKS]
-    others = [key for key in vars(auto) if key.startswith("MODEL_") and key not in tables]
+    others = [key for key in vars(auto) if key.startswith("MODEL_") and key.endswith("_NAMES")]
     for table in (*tables, "MODEL_MAPPING_NAMES", *others):
         name = getattr(auto, table, {}).get(config.model_type)
         name = name if isinstance(name, (str, type(None))) else name[0]
