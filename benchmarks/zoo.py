@@ -51,25 +51,27 @@ MODELS = (
     *TRANSFORMERS.split(),
 )
 
+KNOWN = {"hf-tiny:funnel": ("variance", "exploding")}
+"""What fails rightly: Funnel ties its head to embeddings N(0, 1); its first loss is 88, not ln 512."""
+
 
 def row(spec: str, seed: int, show: bool) -> str:
     """Print a model's row and return its verdict."""
     started = time.perf_counter()
     try:
-        declared = specs.load(spec, Path())
+        report = ic.check(specs.load(spec, Path()), id=spec, seed=seed)
     except ConfigError as error:
         print(f"{'error':12} {spec:48} {'':15} {error}", flush=True)
         return "error"
-    report = ic.check(declared, id=spec, seed=seed)
+    failed = {(finding.invariant, finding.direction) for finding in report.failures}
+    verdict = "fail, known" if failed == {KNOWN.get(spec)} else report.verdict
     seconds = time.perf_counter() - started
     what = [f"{f.invariant} {f.direction or ''} at {f.site}: {f.message}" for f in report.failures]
     what += [report.error] if report.error else []
-    print(
-        f"{report.verdict:12} {spec:48} {report.seeds:4} {seconds:7.1f} s  {'; '.join(what)}", flush=True
-    )
+    print(f"{verdict:12} {spec:48} {report.seeds:4} {seconds:7.1f} s  {'; '.join(what)}", flush=True)
     if show and report.verdict != "pass":
         print(report, flush=True)
-    return report.verdict
+    return verdict
 
 
 def main() -> int:

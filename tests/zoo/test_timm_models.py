@@ -24,7 +24,7 @@ SHAPES = {
     "mixer_s32_224": (8, 3, 64, 64),
     "convnext_atto": (8, 3, 64, 64),
     "eva02_tiny_patch14_224": (8, 3, 64, 64),
-    "coatnet_nano_rw_224": (8, 3, 224, 224),
+    "coatnet_nano_rw_224": (8, 3, 64, 64),
 }
 
 
