@@ -44,14 +44,15 @@ def blueprint(name: str, directory: Path, *, tiny: bool = False) -> Blueprint:
     Raises ConfigError for an unknown name, a model of the hub, or one that cannot be built.
     """
     spec = f"{'hf-tiny' if tiny else 'hf'}:{name}"
-    config, architecture = _found(spec, name, directory)
+    found, architecture = _found(spec, name, directory)
     try:
-        config = shrunk(config) if tiny else config
+        config = shrunk(found) if tiny else found
         _make_observable(config)
         model = meta.outline(lambda: architecture(copy.deepcopy(config)))
         inputs = arguments(model, config)
     except Exception as error:
-        raise refused(spec, error, _TINY if tiny else FUNCTION) from error
+        to_blame = tiny and _can_be_built(architecture, found)
+        raise refused(spec, error, _TINY if to_blame else FUNCTION) from error
     meta.check_size(spec, model, f"check hf-tiny:{name}, the same made small")
     del model
 
@@ -59,6 +60,15 @@ def blueprint(name: str, directory: Path, *, tiny: bool = False) -> Blueprint:
         return architecture(copy.deepcopy(config))  # some models write to theirs
 
     return Blueprint(build, inputs)
+
+
+def _can_be_built(architecture: Any, config: Any) -> bool:
+    try:
+        with meta.shapes_only():
+            architecture(copy.deepcopy(config))
+    except Exception:  # whatever the library says; the first error is the one that is shown
+        return False
+    return True
 
 
 def _found(spec: str, name: str, directory: Path) -> tuple[Any, Any]:
