@@ -261,8 +261,9 @@ class Collection:
         spec, directory = self.options.specs[index], config.invocation_params.dir
         if spec in self.options.specs[:index]:
             raise ConfigError(f"--initcheck-model {spec} is given twice")
-        folder = str(specs.search_path(spec, directory))
-        if folder not in sys.path:
+        needed = specs.search_path(spec, directory)
+        folder = str(needed)
+        if needed is not None and folder not in sys.path:
             sys.path.insert(0, folder)
             config.add_cleanup(lambda: sys.path.remove(folder) if folder in sys.path else None)
         found = specs.load(spec, directory)

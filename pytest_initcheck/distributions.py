@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ DEFAULT_BATCH = 64
 """A ReLU unit with independent inputs is inactive on all of them by luck in 2^-64 of cases."""
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """What every input distribution offers."""
 

@@ -137,7 +137,7 @@ def _draw(spec: Call, rng: np.random.Generator, default_batch: int) -> Call:
 
 
 def _is_distribution(item: Any) -> bool:
-    return isinstance(item, DISTRIBUTIONS)
+    return isinstance(item, Distribution)
 
 
 def _call_text(spec: Call) -> str:

@@ -47,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="SPEC",
-        help="check this model too: pkg.mod:name or path.py:name (repeatable; implies --initcheck)",
+        help="check this model too: pkg.mod:name, path.py:name, torchvision:name, timm:name, hf:name or "
+        "hf-tiny:name (repeatable; implies --initcheck)",
     )
     group.addoption(
         "--initcheck-inputs",

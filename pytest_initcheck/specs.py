@@ -1,7 +1,11 @@
-"""Model specs of the command line: ``pkg.mod:name`` and ``path.py:name``.  PYTEST_DONT_REWRITE"""
+"""Model specs of the command line: ``pkg.mod:name``, ``path.py:name`` and the libraries' ``hf:name``.
+
+PYTEST_DONT_REWRITE
+"""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -23,13 +27,8 @@ def split(spec: str) -> tuple[str, str]:
     ('pkg/models.py', 'Classifier')
     """
     place, _, name = spec.rpartition(":")
-    if place in _LIBRARIES:
-        raise ConfigError(
-            f"cannot read model {spec!r}: libraries' models have no spec of their own yet; write a "
-            "function that builds it and pass path.py:function"
-        )
     if not place or not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigError(f"cannot read model {spec!r}; wanted pkg.mod:name or path.py:name")
+        raise ConfigError(f"cannot read model {spec!r}; wanted pkg.mod:name, path.py:name or hf:name")
     if not _is_file(place) and not all(part.isidentifier() for part in place.split(".")):
         raise ConfigError(
             f"cannot read model {spec!r}: {place!r} is neither a module nor a file that ends in .py"
@@ -37,19 +36,32 @@ def split(spec: str) -> tuple[str, str]:
     return place, name
 
 
-_LIBRARIES = ("hf", "hf-tiny", "timm", "torchvision")
+LIBRARIES = ("hf", "hf-tiny", "timm", "torchvision")
+"""Prefixes of models that libraries have under a name."""
+
+
+def of_library(spec: str) -> tuple[str, str] | None:
+    """Return the library's prefix and the model's name; None for a module or a file.
+
+    >>> of_library("hf:./my_model"), of_library("pkg.mod:name")
+    (('hf', './my_model'), None)
+    """
+    prefix, colon, name = spec.partition(":")
+    return (prefix, name) if colon and prefix in LIBRARIES else None
 
 
 def _is_file(place: str) -> bool:
     return place.endswith(".py")
 
 
-def search_path(spec: str, directory: Path) -> Path:
+def search_path(spec: str, directory: Path) -> Path | None:
     """Return the folder that ``sys.path`` needs for a spec: the caller's, or the file's import root.
 
-    >>> search_path("pkg.mod:name", Path("/project")).as_posix()
-    '/project'
+    >>> str(search_path("pkg.mod:name", Path("project"))), search_path("timm:resnet18", Path("project"))
+    ('project', None)
     """
+    if of_library(spec):
+        return None
     place, _ = split(spec)
     return import_root(directory / place) if _is_file(place) else directory
 
@@ -65,10 +77,13 @@ def import_root(file: Path) -> Path:
 def load(spec: str, directory: Path) -> Any:
     """Return the object that a spec names; a file is relative to ``directory``.
 
-    ``sys.path`` must hold :func:`search_path` already.
+    ``sys.path`` must hold :func:`search_path` already. A library's model comes as a declared factory.
 
     Raises ConfigError, in one line, if it cannot be imported or has no such name.
     """
+    library = of_library(spec)
+    if library is not None:
+        return _of_library(spec, *library, directory)
     place, name = split(spec)
     try:
         module = _load_file(directory / place) if _is_file(place) else importlib.import_module(place)
@@ -83,6 +98,26 @@ def load(spec: str, directory: Path) -> Any:
             raise ConfigError(f"{place} has no {name!r}{did_you_mean(name, known)}")
         found = getattr(found, part)
     return found
+
+
+def _of_library(spec: str, prefix: str, name: str, directory: Path) -> Any:
+    from pytest_initcheck.declare import Declaration, Declared
+    from pytest_initcheck.libraries import blueprint
+
+    if not name:
+        example = f"{prefix}:{_EXAMPLES[prefix]}"
+        raise ConfigError(f"cannot read model {spec!r}: a name follows the colon, as in {example}")
+    try:
+        found = blueprint(prefix, name, directory)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the library does when it is imported
+        raise ConfigError(f"cannot import model {spec!r}: {_one_line(error, prefix)}") from error
+    found.factory.__name__ = found.factory.__qualname__ = spec
+    return Declared(found.factory, Declaration(is_model=True, inputs=found.inputs))
+
+
+_EXAMPLES = {"hf": "gpt2", "hf-tiny": "gpt2", "timm": "resnet18", "torchvision": "resnet18"}
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -126,7 +161,9 @@ def _one_line(error: BaseException, place: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         text += ' (python -m pip install "pytest-initcheck[torch]")'
     if isinstance(error, ModuleNotFoundError) and error.name in (place, place.split(".")[0]):
-        return f"{type(error).__name__}: {text}; run pytest where {error.name} can be imported"
+        near = difflib.get_close_matches(place, LIBRARIES, n=1)
+        meant = f"did you mean {near[0]}:NAME, or " if near else ""
+        return f"{type(error).__name__}: {text}; {meant}run pytest where {error.name} can be imported"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
+from pytest_initcheck.libraries import inputs_of
 from pytest_initcheck.probes import torch_passes as passes
 from pytest_initcheck.probes.torch_dropout import MeanMasks
 from pytest_initcheck.probes.torch_eager import backward_error, observable, step_by_step
@@ -96,6 +97,9 @@ def infer_inputs(model: Any) -> Distribution | Call:
     if callable(example):
         value = example()
         return Call(tuple(value), {}) if isinstance(value, (tuple, list)) else Call((value,), {})
+    known = inputs_of(module)
+    if known is not None:
+        return known
     for layer in module.modules():
         if isinstance(layer, nn.Linear) and layer.in_features:  # a lazy one has none yet
             return Normal((layer.in_features,))

@@ -118,7 +118,18 @@ def test_it_works_where_there_is_no_test(pytester):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--initcheck-model", "zoo"], "*cannot read model 'zoo'; wanted pkg.mod:name or path.py:name"),
+        (
+            ["--initcheck-model", "zoo"],
+            "*cannot read model 'zoo'; wanted pkg.mod:name, path.py:name or hf:name",
+        ),
+        (
+            ["--initcheck-model", "torchvison:resnet18"],
+            "*No module named 'torchvison'; did you mean torchvision:NAME, or run pytest where *",
+        ),
+        (
+            ["--initcheck-model", "timm:"],
+            "*cannot read model 'timm:': a name follows the colon, as in timm:resnet18",
+        ),
         (
             ["--initcheck-model", "zoo.txt/a:b"],
             "*'zoo.txt/a' is neither a module nor a file that ends in .py",

@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     ("errors",),
-    ("config", "activations", "distributions", "sequential", "trace", "specs"),
+    ("config", "activations", "distributions", "sequential", "trace"),
     ("declare", "inputs", "numpy", "theory"),
-    ("initializers", "parametrize", "runs"),
-    ("networks", "probes"),
+    ("initializers", "libraries", "parametrize", "runs"),
+    ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
     ("evidence", "report", "layer_causes"),
     ("sentences", "tensor_causes"),
@@ -53,16 +53,24 @@ ROOMS = {
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",
+    "torchvision": r"nobody",
+    "timm": r"nobody",
+    "transformers": r"nobody",
 }
 """Who may import an outside library."""
 
-LATE_ROOMS = {"torch": r"networks\.\w+"}
+LATE_ROOMS = {
+    "torch": r"(networks|libraries)\.\w+",
+    "torchvision": r"libraries\.torchvision(_\w+)?",
+    "timm": r"libraries\.timm",
+    "transformers": r"libraries\.transformers(_\w+)?",
+}
 """Who may import an outside library inside a function only."""
 
 STDLIB_ONLY = ("errors", "config", "declare", "specs")
 """Imported at start-up or by user modules: no numpy, Hypothesis or framework behind them."""
 
-FRAMEWORK_SIDE = ("probes", "factory", "networks")
+FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries")
 JUDGING_SIDE = (
     "invariants",
     "evidence",
@@ -293,6 +301,11 @@ BROKEN = {
     ),
     "hypothesis": (outside_their_rooms, {"engine": "from hypothesis import target"}),
     "torch": (outside_their_rooms, {"engine": "import torch.nn"}),
+    "a library outside its room": (
+        outside_their_rooms,
+        {"libraries.timm": "def f():\n    import torchvision"},
+    ),
+    "a library early": (outside_their_rooms, {"libraries.timm": "import timm"}),
     "torch early": (outside_their_rooms, {"networks": "import torch"}),
     "private pytest": (outside_their_rooms, {"plugin": "from _pytest.config import Config"}),
     "numpy at start-up": (heavy_at_start_up, {"config": "import numpy as np"}),
@@ -348,6 +361,7 @@ SOUND = {
         outside_their_rooms,
         {"engine": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"},
     ),
+    "a library late": (outside_their_rooms, {"libraries.timm": "def f():\n    import timm"}),
     "torch late": (outside_their_rooms, {"networks.torch_layers": "def f():\n    from torch import nn"}),
     "documents": (missing_documents, {"theory": '"""See README.md."""'}),
     "names": (badly_named, {"database": "", "rebased": ""}),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.specs import import_root, load, search_path, split
+from pytest_initcheck.specs import import_root, load, of_library, search_path, split
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,23 @@ def test_the_import_root_is_above_all_packages(tmp_path):
     assert import_root(package / "m.py") == tmp_path
     assert search_path("a/b/m.py:x", tmp_path) == tmp_path
     assert search_path("a.b.m:x", Path("/somewhere")) == Path("/somewhere")
+    assert search_path("timm:resnet18", Path("/somewhere")) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("hf:gpt2", ("hf", "gpt2")),
+        ("hf-tiny:./my_model", ("hf-tiny", "./my_model")),
+        (r"hf:C:\models\mine", ("hf", r"C:\models\mine")),
+        ("timm:", ("timm", "")),
+        ("hf.py:net", None),
+        ("my_hf:net", None),
+        ("hf", None),
+    ],
+)
+def test_a_library_has_a_prefix_of_its_own(spec, parts):
+    assert of_library(spec) == parts
 
 
 @pytest.fixture
