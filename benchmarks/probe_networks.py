@@ -114,7 +114,5 @@ class Case:
 CASES = {
     "mlp": Case("MLP, 50 x 512, batch 256", mlp50, lambda: torch.randn(256, 512), 1.6),
     "resnet": Case("ResNet-50, 8 x 112 px", resnet50, lambda: torch.randn(8, 3, 112, 112), 1.5),
-    "gpt": Case(
-        "GPT-2 (12 x 768), 8 x 64 tokens", GPT2, lambda: torch.randint(0, 50257, (8, 64)), 1.25
-    ),
+    "gpt": Case("GPT-2 (12 x 768), 8 x 64 tokens", GPT2, lambda: torch.randint(0, 50257, (8, 64)), 1.25),
 }

@@ -134,6 +134,7 @@ MATMULS = frozenset(
     }
 )
 LOOK_UPS = frozenset({"embedding", "_embedding_bag", "_embedding_bag_forward_only"})
+NON_NEGATIVE = frozenset({"relu", "relu6"})
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
 COMPARISONS = frozenset({"gt", "ge"})
 

@@ -79,6 +79,11 @@ class Recorder(TorchDispatchMode):
         axis = 1 if tensor.dim() >= 4 or tensor.dim() == 2 else -1
         self._append(name, "input", "input", (), tensor, axis, value)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # the wrapper that torch puts around the method below imports its compiler, a second's work
+        return False
+
     # -- dispatch -------------------------------------------------------------------------------
 
     def __torch_dispatch__(
@@ -346,9 +351,12 @@ class Recorder(TorchDispatchMode):
             value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         dead: float | None = None
         if activation_name is not None and activation(activation_name).inactive_below is not None:
-            inactive, rectifiers = reductions.dead_units(out, axis)
-            self.wholly_dead |= rectifiers > 0 and inactive == rectifiers
-            dead = inactive / rectifiers if rectifiers else None
+            if self._rare_only:
+                self.wholly_dead |= reductions.wholly_zero(out)
+            else:
+                positive = activation_name in ops.NON_NEGATIVE
+                inactive, rectifiers = reductions.dead_units(out, axis, non_negative=positive)
+                dead = inactive / rectifiers if rectifiers else None
         self._names[place] += 1
         count = self._names[place]
         units = int(out.shape[axis]) if out.dim() and -out.dim() <= axis < out.dim() else 1
