@@ -88,8 +88,8 @@ def passes(model: nn.Module, x: Tensor) -> dict[str, Pass]:
             plain(backward)
 
     def observed_forward() -> None:
-        with undisturbed(model, "train"), torch.enable_grad():
-            probe._record(model, call, "train", 0, rare_only=False)
+        with undisturbed(model, "train") as kept, torch.enable_grad():
+            probe._record(model, call, kept, 0, rare_only=False)
 
     def checked() -> None:
         trace = probe.trace(model, call, mode="train", seed=0)

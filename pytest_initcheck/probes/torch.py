@@ -35,7 +35,7 @@ from pytest_initcheck.probes.torch_noise import MeanMasks
 from pytest_initcheck.probes.torch_outputs import has_samples, logits_of, outputs_of, site_of
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_settings import preserved as preserved
-from pytest_initcheck.probes.torch_state import threads_for, undisturbed
+from pytest_initcheck.probes.torch_state import Kept, threads_for, undisturbed
 from pytest_initcheck.probes.torch_unseen import aliases, unseen
 from pytest_initcheck.trace import (
     Fingerprint,
@@ -159,7 +159,7 @@ def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleSta
 
 
 def _record(
-    model: Any, call: Call, mode: str, seed_value: int, *, rare_only: bool
+    model: Any, call: Call, kept: Kept, seed_value: int, *, rare_only: bool
 ) -> tuple[nn.Module, Call, Recorder, list[Tensor], dict[str, Parameter]]:
     module = observable(model)
     batch = batch_of(call)
@@ -171,7 +171,7 @@ def _record(
     while True:
         given = prepared(module, call)
         stack = ModuleStack(module)
-        recorder = Recorder(stack, tensors, described, batch, rare_only=rare_only)
+        recorder = Recorder(stack, tensors, described, batch, kept, rare_only=rare_only)
         seed(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))
         if not time_first(call, batch, stack.batch_seen):
@@ -219,19 +219,20 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
 
 
 def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Glimpse:
-    with undisturbed(observable(model), mode), torch.set_grad_enabled(grad):
-        module, _, recorder, (output, *_), _ = _record(model, call, mode, seed, rare_only=True)
-        finite = bool(torch.isfinite(output).all())
-        for parameter in module.parameters():
-            finite = finite and bool(torch.isfinite(parameter.detach().sum()))
-        varies = output.shape[0] < 2 or bool((output != output[:1]).any())
-        length = float((output.detach().abs().double() ** 2).mean())
+    with undisturbed(observable(model), mode) as kept, torch.set_grad_enabled(grad):
+        module, _, recorder, (output, *_), _ = _record(model, call, kept, seed, rare_only=True)
+        output = output.detach()
+        length = reductions.mean_square(output)
+        finite = math.isfinite(length) and all(
+            bool(torch.isfinite(parameter.detach().sum())) for parameter in module.parameters()
+        )
+        varies = len(output) < 2 or any(not torch.equal(sample, output[0]) for sample in output[1:])
         return Glimpse(finite and varies and not recorder.wholly_dead, length)
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int) -> Trace:
-    with undisturbed(observable(model), mode), torch.enable_grad():
-        module, call, recorder, outputs, described = _record(model, call, mode, seed, rare_only=False)
+    with undisturbed(observable(model), mode) as kept, torch.enable_grad():
+        module, call, recorder, outputs, described = _record(model, call, kept, seed, rare_only=False)
         output = outputs[0]
         out_site = site_of(recorder, output)
         returned = {site_of(recorder, each) for each in outputs if has_samples(each, recorder.batch)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -137,6 +138,14 @@ LOOK_UPS = frozenset({"embedding", "_embedding_bag", "_embedding_bag_forward_onl
 NON_NEGATIVE = frozenset({"relu", "relu6"})
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
 COMPARISONS = frozenset({"gt", "ge"})
+
+
+@cache
+def called(func: Any) -> tuple[str, bool, bool]:
+    """Return (name, in place, writes to an argument) of an operation's overload."""
+    name = func._schema.name.removeprefix("aten::")
+    in_place = name.endswith("_") and not name.endswith("__")
+    return name[:-1] if in_place else name, in_place, bool(func._schema.is_mutable)
 
 
 def _clamp(low: Any, high: Any) -> str | None:

@@ -26,6 +26,7 @@ from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_origins import Origin, Origins, tensors_in
 from pytest_initcheck.probes.torch_products import product, weight_place
+from pytest_initcheck.probes.torch_state import Kept
 from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
 
 _NO_MOMENTS = Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
@@ -40,6 +41,7 @@ class Recorder(TorchDispatchMode):
         parameters: Mapping[str, Tensor],
         described: Mapping[str, Parameter],
         batch: int,
+        kept: Kept,
         *,
         rare_only: bool = False,
     ) -> None:
@@ -53,6 +55,7 @@ class Recorder(TorchDispatchMode):
         self.wholly_dead = False
         self._stack = stack
         self.batch = batch
+        self._kept = kept
         self._described = described
         self._rare_only = rare_only
         self._names: Counter[str] = Counter()
@@ -90,9 +93,9 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = func._schema.name.removeprefix("aten::")
-        in_place = name.endswith("_") and not name.endswith("__")
-        op = name[:-1] if in_place else name
+        op, in_place, writes = ops.called(func)
+        if writes:
+            self._kept.before_write(tensors_in((*args, *kwargs.values())))
         if op == "bernoulli" and in_place:
             # dropout and stochastic depth: the draw is replaced by its mean, which leaves E[x]
             probability = (

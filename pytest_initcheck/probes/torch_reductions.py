@@ -75,6 +75,15 @@ def sum_of_squares(flat: Tensor) -> float:
     return float(torch.dot(norms, norms)) + (float(torch.dot(rest, rest)) if len(rest) else 0.0)
 
 
+def mean_square(y: Tensor) -> float:
+    """Return the mean of abs(y)^2; it is not finite where a value is not."""
+    flat = plain(y).reshape(-1)
+    total = sum_of_squares(flat)
+    if not math.isfinite(total):
+        total = float((flat.double() ** 2).sum())
+    return total / y.numel() if y.numel() else math.nan
+
+
 def _reduced(rows: Tensor) -> Moments:
     """Return the moments of what is finite; the second moment of anything else is not finite."""
     flat = rows.reshape(-1)
