@@ -6,6 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -282,34 +283,40 @@ def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int)
     named = {n: p for n, p in _named_parameters(module).items() if p.requires_grad}
     draw = torch.Generator().manual_seed(seed)
     shape = logits.shape
+    target = logits.real if logits.is_complex() else logits
     difference = torch.randn(shape, generator=draw).to(logits.device, torch.float32)
     difference -= difference.mean(0, keepdim=True)
+    difference /= math.sqrt(reductions.sum_of_squares(difference.reshape(-1)))
     units = 1 if logits.dim() >= 4 else -1
-    common = torch.zeros(shape, device=logits.device)
     direction = torch.randn(shape[units], generator=draw).to(logits.device)
-    if logits.dim() > 1:
-        common += direction.reshape(
-            [-1 if axis == units % logits.dim() else 1 for axis in range(logits.dim())]
-        )
-        positions = logits.numel() // shape[units]
-    else:
-        common += 1.0
-        positions = logits.numel()
-    target = logits.real if logits.is_complex() else logits
+    positions = logits.numel() // shape[units] if logits.dim() > 1 else logits.numel()
+    if logits.dim() == 1:
+        direction = torch.ones(1, device=logits.device)
+    direction /= math.sqrt(positions * reductions.sum_of_squares(direction))
+    alone = [1] * logits.dim()
+    alone[units] = -1
 
     def squared_gradients(cotangent: Tensor, retain: bool) -> dict[str, float]:
-        cotangent = (cotangent / torch.linalg.vector_norm(cotangent)).to(target.dtype)
-        grads = torch.autograd.grad(
-            target, list(named.values()), cotangent, retain_graph=retain, allow_unused=True
-        )
-        flat = [None if g is None else reductions.plain(g).reshape(-1) for g in grads]
-        return {
-            name: 0.0 if g is None else float(torch.dot(g, g))
-            for name, g in zip(named, flat, strict=True)
-        }
+        squared = dict.fromkeys(named, 0.0)
 
-    by_difference = squared_gradients(difference, True)
-    by_common = squared_gradients(common, False)
+        def reduced(name: str, gradient: Tensor) -> Tensor:
+            squared[name] = reductions.sum_of_squares(reductions.plain(gradient).reshape(-1))
+            # autograd collects what is returned: all gradients would be as large as the model
+            return gradient.new_zeros(()).expand_as(gradient)
+
+        hooks = [p.register_hook(functools.partial(reduced, name)) for name, p in named.items()]
+        try:
+            torch.autograd.grad(
+                target, list(named.values()), cotangent, retain_graph=retain, allow_unused=True
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return squared
+
+    by_difference = squared_gradients(difference.to(target.dtype), True)
+    del difference
+    by_common = squared_gradients(direction.reshape(alone).expand(shape).to(target.dtype), False)
     matrices = {n: by_difference[n] for n in named if n in recorder.multiplicative}
     weights = [n for n in matrices if named[n].dim() > 1]
     bad = tuple(n for n in named if not math.isfinite(by_difference[n] + by_common[n]))

@@ -119,6 +119,16 @@ def test_the_scale_of_a_norm_is_multiplicative_and_its_offset_is_not():
     assert (found.gradient.difference, found.gradient.common) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_gradients_of_a_shared_weight_are_added_before_they_are_squared():
+    model = Fn(lambda self, x: torch.tanh(x @ self.W) @ self.W.t() @ self.W)
+    model.W = nn.Parameter(torch.randn(8, 4) / 3)
+    found = trace(model, seed=7).gradient
+    assert (found.difference, found.common) == pytest.approx(
+        explicit(model, model(X), set(), 7), rel=1e-5
+    )
+    assert not model.W._backward_hooks
+
+
 def test_frozen_parameters_have_no_gradient():
     model = mlp()
     model[0].requires_grad_(False)
