@@ -1,6 +1,6 @@
 """What does observing cost, against the same model that nobody looks at and against the usual hooks?
 
-    python benchmarks/probe_overhead.py [mlp|resnet|gpt ...] [--rounds 15] [--memory] [--process]
+    python benchmarks/probe_overhead.py [mlp] [resnet] [gpt] [--rounds 15] [--time|--memory|--process]
 
 Runs plain, observed and hooked passes in turn in one process and prints medians of the paired ratios
 of CPU time, on one thread.  The usual hooks are what is commonly written by hand: per tensor and per
@@ -249,6 +249,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("cases", nargs="*", help=", ".join(CASES))
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--time", action="store_true", help="ratios of time alone")
     parser.add_argument("--memory", action="store_true", help="peak memory alone")
     parser.add_argument("--process", action="store_true", help="a tiny model and a whole process alone")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -258,8 +259,8 @@ def main() -> int:
     if options.child:
         memory_child(next(iter(chosen.values())), options.child)
         return 0
-    everything = not (options.memory or options.process)
-    if everything:
+    everything = not (options.memory or options.process or options.time)
+    if everything or options.time:
         for case in chosen.values():
             overhead(case, options.rounds)
     if everything or options.memory:

@@ -118,7 +118,7 @@ def _describe(name: str, tensor: Tensor, tied: tuple[str, ...]) -> Parameter:
     count = flat.numel()
     if count == 0:
         return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0, aliases=tied)
-    mean, second = float(flat.mean()), float(torch.dot(flat, flat)) / count
+    mean, second = float(flat.mean()), reductions.sum_of_squares(flat) / count
     # counting what is not finite is slow, and needed only where a sum shows it
     bad = 0 if math.isfinite(mean + second) else int((~torch.isfinite(flat)).sum())
     constant = bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all())
@@ -306,9 +306,9 @@ def _gradients(module: nn.Module, logits: Tensor, recorder: Recorder, seed: int)
 
         hooks = [p.register_hook(functools.partial(reduced, name)) for name, p in named.items()]
         try:
-            torch.autograd.grad(
-                target, list(named.values()), cotangent, retain_graph=retain, allow_unused=True
-            )
+            # a number, as a loss is: given a cotangent, torch loads sympy to compare two shapes
+            readout = (target * cotangent).sum()
+            torch.autograd.grad(readout, list(named.values()), retain_graph=retain, allow_unused=True)
         finally:
             for hook in hooks:
                 hook.remove()
