@@ -19,6 +19,7 @@ from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.libraries import inputs_of
 from pytest_initcheck.probes import torch_passes as passes
+from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.torch_dropout import MeanMasks
 from pytest_initcheck.probes.torch_eager import backward_error, observable, step_by_step
 from pytest_initcheck.probes.torch_gradients import SiteGradients, gradients
@@ -38,7 +39,7 @@ from pytest_initcheck.probes.torch_parameters import describe, fingerprint, name
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_settings import preserved as preserved
 from pytest_initcheck.probes.torch_spelling import spell as spell
-from pytest_initcheck.probes.torch_state import threads_for, undisturbed
+from pytest_initcheck.probes.torch_state import Kept, threads_for, undisturbed
 from pytest_initcheck.probes.torch_unseen import aliases, unseen, without_dead_ends
 from pytest_initcheck.trace import (
     CHAOTIC,
@@ -139,9 +140,10 @@ class _Pass:
     described: Mapping[str, Parameter]
 
 
-def _record(module: nn.Module, call: Call, seed_value: int, wanted: Wanted, *, rare_only: bool) -> _Pass:
-    given = prepared(module, call)
-    batch = batch_of(given)
+def _record(
+    module: nn.Module, call: Call, kept: Kept, seed_value: int, wanted: Wanted, *, rare_only: bool
+) -> _Pass:
+    batch = batch_of(call)
     if batch == 0:
         raise ModelError("the inputs hold no samples; pass a batch with at least one")
     tensors = named_parameters(module)
@@ -152,16 +154,18 @@ def _record(module: nn.Module, call: Call, seed_value: int, wanted: Wanted, *, r
             n: describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis) for n, t in tensors.items()
         }
     while True:
+        given = prepared(module, call)
         stack = ModuleStack(module)
         sites = SiteGradients(batch) if wanted.site_gradients else None
-        recorder = Recorder(stack, tensors, described, batch, rare_only=rare_only, site_gradients=sites)
+        recorder = Recorder(
+            stack, tensors, described, batch, kept, rare_only=rare_only, site_gradients=sites
+        )
         seed(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))
-        if not time_first(given, batch, stack.batch_seen):
+        if not time_first(call, batch, stack.batch_seen):
             break
         # only now is it known that the samples are on the second axis
         batch = stack.batch_seen or batch
-        given = prepared(module, call)
     if not rare_only:
         recorder.unobserved += unseen(module, tensors, stack.called, recorder.used)
     return _Pass(given, recorder, outputs, tensors, described)
@@ -177,21 +181,21 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
 
 def _glimpse(model: Any, call: Call, mode: str, seed: int, *, grad: bool) -> Glimpse:
     module = observable(model)
-    with undisturbed(module, mode), torch.set_grad_enabled(grad):
-        seen = _record(module, call, seed, Wanted(), rare_only=True)
-        output = seen.outputs[0]
-        finite = bool(torch.isfinite(output).all())
-        for parameter in module.parameters():
-            finite = finite and bool(torch.isfinite(parameter.detach().sum()))
-        varies = output.shape[0] < 2 or bool((output != output[:1]).any())
-        length = float((output.detach().abs().double() ** 2).mean())
+    with undisturbed(module, mode) as kept, torch.set_grad_enabled(grad):
+        seen = _record(module, call, kept, seed, NOTHING_MORE, rare_only=True)
+        output = seen.outputs[0].detach()
+        length = reductions.mean_square(output)
+        finite = math.isfinite(length) and all(
+            bool(torch.isfinite(parameter.detach().sum())) for parameter in module.parameters()
+        )
+        varies = len(output) < 2 or any(not torch.equal(sample, output[0]) for sample in output[1:])
         return Glimpse(finite and varies and not seen.recorder.wholly_dead, length)
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
     module = observable(model)
-    with undisturbed(module, mode) as reset, torch.enable_grad():
-        seen = _record(module, call, seed, wanted, rare_only=False)
+    with undisturbed(module, mode) as kept, torch.enable_grad():
+        seen = _record(module, call, kept, seed, wanted, rare_only=False)
         recorder = seen.recorder
         output = seen.outputs[0]
         out_site = site_of(recorder, output)
@@ -215,7 +219,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
                 raise backward_error(error) from error
         else:
             unobserved.append(("gradient", reason))
-        further = _Further(module, call, seed, seen.tensors, reset)
+        further = _Further(module, call, seed, seen.tensors, kept.put_buffers_back)
         noise = further.noise(output.detach()) if wanted.noise and recorder.batch > 1 else None
         trained = None
         if wanted.steps:

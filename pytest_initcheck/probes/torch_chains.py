@@ -135,17 +135,18 @@ def saturated_share(name: str, out: Tensor) -> float | None:
 
 
 @lru_cache(maxsize=256)
-def _positions(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return up to 256 positions spread over all axes, by a low-discrepancy sequence."""
-    count = int(np.prod(shape))
-    flat = (np.arange(min(_SAMPLED, count)) * 0.6180339887498949 % 1 * count).astype(np.int64)
-    return tuple(torch.from_numpy(axis.copy()) for axis in np.unravel_index(flat, shape))
+def _positions(count: int) -> Tensor:
+    """Return up to 256 of so many positions, spread by a low-discrepancy sequence."""
+    spread = np.arange(min(_SAMPLED, count)) * 0.6180339887498949 % 1 * count
+    return torch.from_numpy(spread.astype(np.int64))
 
 
 def _sample_of(tensor: Tensor) -> _Values | None:
     if tensor.dim() == 0 or tensor.numel() < 2 or tensor.layout != torch.strided:
         return None
-    values = tensor.detach()[_positions(tuple(tensor.shape))].double().cpu().numpy()
+    # one index per value: an index per axis is ten times slower
+    taken = torch.take(tensor.detach(), _positions(tensor.numel()).to(tensor.device))
+    values = taken.double().cpu().numpy()
     return np.asarray(values) if np.isfinite(values).all() else None
 
 

@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,28 +101,39 @@ def _readouts(logits: Tensor, seed: int) -> tuple[Tensor, Tensor, int]:
     shape = logits.shape
     difference = torch.randn(shape, generator=draw).to(logits.device, torch.float32)
     difference -= difference.mean(0, keepdim=True)
+    difference /= math.sqrt(reductions.sum_of_squares(difference.reshape(-1)))
     units = 1 if logits.dim() >= 4 else -1
-    common = torch.zeros(shape, device=logits.device)
     direction = torch.randn(shape[units], generator=draw).to(logits.device)
+    positions = logits.numel() // shape[units] if logits.dim() > 1 else logits.numel()
     if logits.dim() == 1:
-        return difference, common + 1.0, logits.numel()
-    along = [-1 if axis == units % logits.dim() else 1 for axis in range(logits.dim())]
-    return difference, common + direction.reshape(along), logits.numel() // shape[units]
+        direction = torch.ones(1, device=logits.device)
+    direction /= math.sqrt(positions * reductions.sum_of_squares(direction))
+    alone = [1] * logits.dim()
+    alone[units] = -1
+    return difference, direction.reshape(alone).expand(shape), positions
 
 
 def _squared(
     logits: Tensor, parameters: Mapping[str, Tensor], cotangent: Tensor, *, retain: bool
 ) -> dict[str, float]:
+    """Return each parameter's squared gradient; the gradients are reduced as they come."""
     target = logits.real if logits.is_complex() else logits
-    cotangent = (cotangent / torch.linalg.vector_norm(cotangent)).to(target.dtype)
-    found = torch.autograd.grad(
-        target, list(parameters.values()), cotangent, retain_graph=retain, allow_unused=True
-    )
-    flat = [None if g is None else reductions.plain(g).reshape(-1) for g in found]
-    return {
-        name: 0.0 if g is None else float(torch.dot(g, g))
-        for name, g in zip(parameters, flat, strict=True)
-    }
+    squared = dict.fromkeys(parameters, 0.0)
+
+    def reduced(name: str, gradient: Tensor) -> Tensor:
+        squared[name] = reductions.sum_of_squares(reductions.plain(gradient).reshape(-1))
+        # autograd collects what is returned: all gradients would be as large as the model
+        return gradient.new_zeros(()).expand_as(gradient)
+
+    hooks = [p.register_hook(functools.partial(reduced, name)) for name, p in parameters.items()]
+    try:
+        # a number, as a loss is: given a cotangent, torch loads sympy to compare two shapes
+        readout = (target * cotangent.to(target.dtype)).sum()
+        torch.autograd.grad(readout, list(parameters.values()), retain_graph=retain, allow_unused=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return squared
 
 
 def _first_over_last(

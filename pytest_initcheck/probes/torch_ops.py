@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -136,19 +137,17 @@ MATMULS = frozenset(
     }
 )
 LOOK_UPS = frozenset({"embedding", "_embedding_bag", "_embedding_bag_forward_only"})
+NON_NEGATIVE = frozenset({"relu", "relu6"})
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
 COMPARISONS = frozenset({"gt", "ge"})
 
 
-def name_of(func: Any) -> str:
-    """Return an operation's name without its namespace and in-place mark."""
-    name = str(func._schema.name).removeprefix("aten::")
-    return name[:-1] if in_place(func) else name
-
-
-def in_place(func: Any) -> bool:
-    name = str(func._schema.name)
-    return name.endswith("_") and not name.endswith("__")
+@cache
+def called(func: Any) -> tuple[str, bool, bool]:
+    """Return (name, in place, writes to an argument) of an operation's overload."""
+    name = func._schema.name.removeprefix("aten::")
+    in_place = name.endswith("_") and not name.endswith("__")
+    return name[:-1] if in_place else name, in_place, bool(func._schema.is_mutable)
 
 
 def tensors_in(values: Iterable[Any]) -> Iterator[torch.Tensor]:
@@ -165,8 +164,8 @@ def without_dropout(func: Any, args: Arguments, kwargs: Mapping[str, Any]) -> An
 
     Its mean takes its place, which leaves E[x].
     """
-    name = name_of(func)
-    if name == "bernoulli" and in_place(func):
+    name, in_place, _ = called(func)
+    if name == "bernoulli" and in_place:
         probability = args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
         return args[0].fill_(probability)
     if name == "bernoulli" and not args[0].requires_grad:

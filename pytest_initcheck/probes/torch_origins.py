@@ -6,13 +6,13 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.weak import WeakTensorKeyDictionary
 
 _Place = tuple[int, tuple[int, ...], tuple[int, ...]]
 """Offset, shape and strides of a tensor in its storage."""
@@ -33,8 +33,10 @@ class Origins:
     """The origin of every tensor that was met, held weakly."""
 
     def __init__(self) -> None:
-        self._known = WeakTensorKeyDictionary()
+        # by identity, which one that died may have passed on: the reference tells
+        self._known: dict[int, tuple[ref[Tensor], Origin]] = {}
         self._written: dict[StorageWeakRef, dict[_Place, Origin]] = {}
+        self._written_at: set[int] = set()
         self._clock = 0
 
     def of(self, value: Any) -> Origin | None:
@@ -44,8 +46,9 @@ class Origins:
         """
         if not isinstance(value, Tensor):
             return None
-        known: Origin | None = self._known.get(value)
-        if not self._written:
+        entry = self._known.get(id(value))
+        known = entry[1] if entry is not None and entry[0]() is value else None
+        if not self._written or _address(value) not in self._written_at:
             return known
         place = _place_of(value)
         for written_place, written in self._written.get(_storage(value), {}).items():
@@ -56,9 +59,10 @@ class Origins:
 
     def remember(self, tensor: Tensor, origin: Origin, *, in_place: bool = False) -> None:
         self._clock += 1
-        stamped = replace(origin, stamp=self._clock)
-        self._known[tensor] = stamped
+        stamped = Origin(origin.site, origin.axis, origin.parameters, origin.positive_mask, self._clock)
+        self._known[id(tensor)] = ref(tensor), stamped
         if in_place:
+            self._written_at.add(_address(tensor))
             self._written.setdefault(_storage(tensor), {})[_place_of(tensor)] = stamped
 
     def parameters(self, value: Any) -> frozenset[str]:
@@ -78,6 +82,11 @@ def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, (list, tuple)):
             yield from tensors_in(value)
+
+
+def _address(tensor: Tensor) -> int:
+    """Return where the storage is; another one may be there later."""
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _storage(tensor: Tensor) -> StorageWeakRef:

@@ -55,7 +55,7 @@ def describe(
     count = flat.numel()
     if count == 0:
         return Parameter(name, tuple(tensor.shape), 0, 0.0, 0.0, True, 0, aliases=tied)
-    mean, second = float(flat.mean()), float(torch.dot(flat, flat)) / count
+    mean, second = float(flat.mean()), reductions.sum_of_squares(flat) / count
     # counting what is not finite is slow, and needed only where a sum shows it
     bad = 0 if math.isfinite(mean + second) else int((~torch.isfinite(flat)).sum())
     constant = bool(flat[0] == flat[-1]) and bool((flat == flat[0]).all())

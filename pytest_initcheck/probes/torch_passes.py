@@ -269,12 +269,13 @@ class Noise(Calm):
         raw = [t for t in tensors if t in self._raw]
         learned = any(t in self._learned for t in tensors)
         meets = bool(raw) and learned
-        if meets and ops.in_place(func) and args[0] in self._raw:
+        name, in_place, _ = ops.called(func)
+        if meets and in_place and args[0] in self._raw:
             args[0].add_(self._noise_for(args[0]))
         elif meets:
             args = tuple(self._noised(a) for a in args)
         out = super().__torch_dispatch__(func, types, args, kwargs)
-        created = ops.name_of(func) in ops.CREATIONS
+        created = name in ops.CREATIONS
         for tensor in ops.tensors_in((out,)):
             if meets and not any(t.is_floating_point() for t in raw) and tensor.is_floating_point():
                 self._learned[tensor] = True

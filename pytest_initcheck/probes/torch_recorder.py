@@ -27,6 +27,7 @@ from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_origins import Origin, Origins, tensors_in
 from pytest_initcheck.probes.torch_products import product, weight_place
+from pytest_initcheck.probes.torch_state import Kept
 from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
 
 _NO_MOMENTS = Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
@@ -41,6 +42,7 @@ class Recorder(TorchDispatchMode):
         parameters: Mapping[str, Tensor],
         described: Mapping[str, Parameter],
         batch: int,
+        kept: Kept,
         *,
         rare_only: bool = False,
         site_gradients: SiteGradients | None = None,
@@ -56,6 +58,7 @@ class Recorder(TorchDispatchMode):
         self.site_gradients = site_gradients
         self._stack = stack
         self.batch = batch
+        self._kept = kept
         self._described = described
         self._rare_only = rare_only
         self._names: Counter[str] = Counter()
@@ -82,6 +85,11 @@ class Recorder(TorchDispatchMode):
         axis = 1 if tensor.dim() >= 4 or tensor.dim() == 2 else -1
         self._append(name, "input", "input", (), tensor, axis, value)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # the wrapper that torch puts around the method below imports its compiler, a second's work
+        return False
+
     # -- dispatch -------------------------------------------------------------------------------
 
     def __torch_dispatch__(
@@ -90,9 +98,9 @@ class Recorder(TorchDispatchMode):
         if self.site_gradients is not None:
             self.site_gradients.flush()
         kwargs = kwargs or {}
-        name = func._schema.name.removeprefix("aten::")
-        in_place = name.endswith("_") and not name.endswith("__")
-        op = name[:-1] if in_place else name
+        op, in_place, writes = ops.called(func)
+        if writes:
+            self._kept.before_write(tensors_in((*args, *kwargs.values())))
         if op == "bernoulli" and in_place:
             # dropout and stochastic depth: the draw is replaced by its mean, which leaves E[x]
             probability = (
@@ -355,9 +363,12 @@ class Recorder(TorchDispatchMode):
             value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         dead: float | None = None
         if activation_name is not None and activation(activation_name).inactive_below is not None:
-            inactive, rectifiers = reductions.dead_units(out, axis)
-            self.wholly_dead |= rectifiers > 0 and inactive == rectifiers
-            dead = inactive / rectifiers if rectifiers else None
+            if self._rare_only:
+                self.wholly_dead |= reductions.wholly_zero(out)
+            else:
+                positive = activation_name in ops.NON_NEGATIVE
+                inactive, rectifiers = reductions.dead_units(out, axis, non_negative=positive)
+                dead = inactive / rectifiers if rectifiers else None
         self._names[place] += 1
         count = self._names[place]
         units = int(out.shape[axis]) if out.dim() and -out.dim() <= axis < out.dim() else 1

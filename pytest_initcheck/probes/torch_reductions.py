@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pytest_initcheck.trace import Moments
+
+_ROW = 2**12
+"""Squares summed at once: sums of many more lose digits (of 2^24 in float32 three or four)."""
+_COMMON = 1 - 2**-5
+"""The share of the second moment, common to all samples, from which rounding shows in the rest."""
+_PART = 2**18
+_TINY = 1e-30
+"""Squares below this are rounded to few digits in float32."""
+_POSITIONS = 64
+"""Fewer in a row are reduced slowly."""
 
 
 def plain(x: Tensor) -> Tensor:
@@ -36,57 +47,105 @@ def samples_first(x: Tensor, batch: int) -> Tensor:
 
 
 def moments(x: Tensor, batch: int) -> Moments:
-    """Return the moments of a floating tensor; the mean over the batch is taken out first.
+    """Return the moments of a floating tensor, with the fewest passes over it that keep their digits.
 
-    So a large common mean does not destroy the variance (principles.md 5).
+    Where the common mean is large it is taken out before squares are summed, so that it does not
+    destroy the variance (principles.md 5).
     """
     if x.layout != torch.strided:
         # only the stored values are looked at: a graph's dense matrix would not fit
         x = x.detach().coalesce().values() if x.is_sparse else x.detach().values()
         batch = max(len(x), 1)
     rows = samples_first(plain(x), batch)
-    count = rows.numel()
-    if count == 0:
+    if rows.numel() == 0:
         return Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
-    unit_mean = rows.sum(0) / rows.shape[0]
-    deviation = (rows - unit_mean).reshape(-1)
-    centred = float(torch.dot(deviation, deviation)) / count
-    common = float(torch.dot(unit_mean, unit_mean)) / unit_mean.numel()
-    low, high = (float(value) for value in torch.aminmax(rows))
-    if not math.isfinite(centred + common + low + high):
-        return _exact(rows)
-    return Moments(count, float(unit_mean.mean()), centred + common, centred, low, high, 0)
+    found = _reduced(rows)
+    if math.isfinite(found.second_moment) and (found.second_moment > _TINY or found.low == found.high):
+        return found
+    return _exact(rows)
+
+
+def sum_of_squares(flat: Tensor) -> float:
+    """Return the sum of squares of a flat tensor."""
+    whole = flat.numel() // _ROW * _ROW
+    if not whole:
+        return float(torch.dot(flat, flat))
+    norms = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1)
+    rest = flat[whole:]
+    return float(torch.dot(norms, norms)) + (float(torch.dot(rest, rest)) if len(rest) else 0.0)
+
+
+def mean_square(y: Tensor) -> float:
+    """Return the mean of abs(y)^2; it is not finite where a value is not."""
+    flat = plain(y).reshape(-1)
+    total = sum_of_squares(flat)
+    if not math.isfinite(total):
+        total = float((flat.double() ** 2).sum())
+    return total / y.numel() if y.numel() else math.nan
+
+
+def _reduced(rows: Tensor) -> Moments:
+    """Return the moments of what is finite; the second moment of anything else is not finite."""
+    flat = rows.reshape(-1)
+    rows = flat.view(rows.shape)  # the copy, where one had to be made
+    samples, count = rows.shape[0], flat.numel()
+    second = sum_of_squares(flat) / count
+    low, high = float(flat.amin()), float(flat.amax())  # both at once are slower
+    sums = rows.sum(0)
+    mean = float(sums.sum()) / count
+    if samples == 1:
+        return Moments(count, mean, second, 0.0, low, high, 0)
+    common = sum_of_squares(sums) / (count * samples)
+    if common <= _COMMON * second:
+        return Moments(count, mean, second, second - common, low, high, 0)
+    centred = sum_of_squares((rows - sums / samples).reshape(-1)) / count
+    return Moments(count, mean, centred + common, centred, low, high, 0)
 
 
 def _exact(rows: Tensor) -> Moments:
     """Count what is not finite; squares that overflow float32 alone are no such thing."""
-    finite = torch.isfinite(rows)
-    bad = int((~finite).sum())
     wide = rows.double()
-    if bad:
-        wide = wide[finite]
-        if wide.numel() == 0:
-            return Moments(rows.numel(), math.nan, math.nan, math.nan, math.nan, math.nan, bad)
-        second = float((wide * wide).mean())
-        low, high = float(wide.min()), float(wide.max())
-        return Moments(rows.numel(), float(wide.mean()), second, math.nan, low, high, bad)
-    second = float((wide * wide).mean())
-    variance = float(wide.var(0, correction=0).mean())
-    return Moments(
-        rows.numel(), float(wide.mean()), second, variance, float(wide.min()), float(wide.max()), 0
-    )
+    finite = torch.isfinite(wide)
+    bad = int((~finite).sum())
+    if not bad:
+        return _reduced(wide)
+    wide = wide[finite]
+    if wide.numel() == 0:
+        return Moments(rows.numel(), math.nan, math.nan, math.nan, math.nan, math.nan, bad)
+    second, low, high = float((wide * wide).mean()), float(wide.min()), float(wide.max())
+    return Moments(rows.numel(), float(wide.mean()), second, math.nan, low, high, bad)
 
 
 def saturated_share(z: Tensor, beyond: float) -> float:
     """Return the share of pre-activations with abs(z) > beyond."""
-    return float((plain(z).abs() > beyond).to(torch.float32).mean())
+    flat = plain(z).reshape(-1)
+    # compared in place: a tensor of bools is far slower to sum; and by parts, which stay in the cache
+    past = sum(float(part.abs().gt_(beyond).sum()) for part in flat.split(_PART))
+    return past / flat.numel() if flat.numel() else math.nan
 
 
-def dead_units(y: Tensor, unit_axis: int) -> tuple[int, int]:
+def dead_units(y: Tensor, unit_axis: int, *, non_negative: bool) -> tuple[int, int]:
     """Return (dead, units): units along the axis whose output is zero everywhere else."""
-    if y.dim() < 2 or y.layout != torch.strided:
+    if y.dim() < 2 or y.layout != torch.strided or y.numel() == 0:
         return 0, 0
     values = plain(y)
-    others = [axis for axis in range(values.dim()) if axis != unit_axis % values.dim()]
-    alive = (values.amax(others) != 0) | (values.amin(others) != 0)
+    alive = _over_others(values, unit_axis, torch.amax) != 0
+    if not non_negative:
+        alive |= _over_others(values, unit_axis, torch.amin) != 0
     return int(alive.numel()) - int(alive.sum()), int(alive.numel())
+
+
+def _over_others(values: Tensor, axis: int, extreme: Callable[..., Tensor]) -> Tensor:
+    axis %= values.dim()
+    if 0 < axis < values.dim() - 1 and math.prod(values.shape[axis + 1 :]) < _POSITIONS:
+        # along a few positions reductions are slow, over the samples they are not
+        values = extreme(values, 0, keepdim=True)
+    return extreme(values, [other for other in range(values.dim()) if other != axis])
+
+
+def wholly_zero(y: Tensor) -> bool:
+    """Tell whether all units are dead; the first sample mostly shows that they are not."""
+    if y.dim() < 2 or y.layout != torch.strided or y.numel() == 0:
+        return False
+    values = plain(y)
+    return all(float(part.amax()) == 0 and float(part.amin()) == 0 for part in (values[:1], values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,66 +73,108 @@ class _Attributes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Values:
-    """The numbers of one parameter or buffer, and where they were."""
+class _Place:
+    """Where the numbers of one parameter or buffer are, and what autograd knows of it."""
 
     tensor: Tensor
-    place: Tensor
-    values: Tensor
+    data: Tensor
     requires_grad: bool
     grad: Tensor | None
 
     @classmethod
-    def of(cls, tensor: Tensor) -> _Values:
+    def of(cls, tensor: Tensor) -> _Place:
         grad = tensor.grad if tensor.is_leaf else None
-        return cls(tensor, tensor.data, tensor.detach().clone(), tensor.requires_grad, grad)
+        return cls(tensor, tensor.data, tensor.requires_grad, grad)
 
     def put_back(self) -> None:
         if self.tensor.is_leaf:
             self.tensor.requires_grad_(self.requires_grad)
             self.tensor.grad = None
-        if self.tensor.data_ptr() != self.place.data_ptr() or self.tensor.dtype != self.place.dtype:
-            self.tensor.data = self.place
-        self.place.copy_(self.values)
+        if self.tensor.data_ptr() != self.data.data_ptr() or self.tensor.dtype != self.data.dtype:
+            self.tensor.data = self.data
         if self.tensor.is_leaf:
             self.tensor.grad = self.grad
 
 
+class Kept:
+    """The numbers of a model, those of parameters copied only when something is about to write to them.
+
+    A copy of all of them would double a large model's memory, and hardly any model writes to its own.
+    """
+
+    def __init__(
+        self, attributes: list[_Attributes], parameters: Iterable[Tensor], buffers: Iterable[Tensor]
+    ) -> None:
+        self._attributes = attributes
+        # the kernel of a batch normalisation updates its buffers unsaid
+        self._buffers = [(buffer, buffer.clone()) for buffer in buffers]
+        self._copies: list[tuple[Tensor, Tensor]] = []
+        self._untouched: dict[int, list[Tensor]] = {}
+        for data in parameters:
+            memory = _memory(data)
+            if memory is None:
+                self._copies.append((data, data.clone()))
+            else:
+                self._untouched.setdefault(memory, []).append(data)
+
+    def before_write(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the parameters that share memory with one of these."""
+        for memory in map(_memory, tensors):
+            if memory is not None:
+                self._copies += [(data, data.clone()) for data in self._untouched.pop(memory, ())]
+
+    def put_buffers_back(self) -> None:
+        """Put the buffers back, for a further pass."""
+        for part in self._attributes:
+            part.put_buffers_back()
+        for data, numbers in self._buffers:
+            data.copy_(numbers)
+
+    def put_back(self) -> None:
+        self.put_buffers_back()
+        for data, numbers in self._copies:
+            data.copy_(numbers)
+
+
+def _memory(tensor: Tensor) -> int | None:
+    """Return where a tensor's numbers are; None for a sparse one, or a subclass that wraps others."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
 @contextmanager
-def undisturbed(module: nn.Module, mode: str) -> Iterator[Callable[[], None]]:
+def undisturbed(module: nn.Module, mode: str) -> Iterator[Kept]:
     """Set the mode with dropout off; afterwards the model and the process are as they were.
 
-    What it yields puts the buffers back at once, for a further pass.
-
     A forward pass may update parameters and buffers in place, put others in their place, cache what
-    it computed, add hooks, run a backward pass of its own, and change settings.
+    it computed, add hooks, run a backward pass of its own, and change settings.  Whoever runs it tells
+    the yielded object of every write.
     """
     with preserved():
         attributes = [_Attributes.of(part) for part in module.modules()]
-        tensors = dict.fromkeys((*module.parameters(), *module.buffers()))
-        saved = [_Values.of(tensor) for tensor in tensors]
-        buffers = {id(buffer) for buffer in module.buffers()}
-
-        def put_buffers_back() -> None:
-            for part in attributes:
-                part.put_buffers_back()
-            with torch.no_grad():
-                for each in saved:
-                    if id(each.tensor) in buffers:
-                        each.put_back()
-
+        parameters = {parameter: _Place.of(parameter) for parameter in module.parameters()}
+        buffers = {buffer: _Place.of(buffer) for buffer in module.buffers()}
+        places = (*parameters.values(), *buffers.values())
+        kept = Kept(
+            attributes,
+            [each.data for each in parameters.values()],
+            [each.data for each in buffers.values()],
+        )
         try:
-            for each in saved:
+            for each in places:
                 if each.grad is not None:
                     each.tensor.grad = None
             module.train(mode == "train")
             for part in module.modules():
                 if isinstance(part, _DROPOUTS):
                     part.training = False
-            yield put_buffers_back
+            yield kept
         finally:
             for part_attributes in attributes:
                 part_attributes.put_back()
             with torch.no_grad():
-                for each in saved:
+                for each in places:
                     each.put_back()
+                kept.put_back()

@@ -119,6 +119,16 @@ def test_the_scale_of_a_norm_is_multiplicative_and_its_offset_is_not():
     assert (found.gradient.difference, found.gradient.common) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_gradients_of_a_shared_weight_are_added_before_they_are_squared():
+    model = Fn(lambda self, x: torch.tanh(x @ self.W) @ self.W.t() @ self.W)
+    model.W = nn.Parameter(torch.randn(8, 4) / 3)
+    found = trace(model, seed=7).gradient
+    assert (found.difference, found.common) == pytest.approx(
+        explicit(model, model(X), set(), 7), rel=1e-5
+    )
+    assert not model.W._backward_hooks
+
+
 def test_frozen_parameters_have_no_gradient():
     model = mlp()
     model[0].requires_grad_(False)
@@ -560,6 +570,40 @@ def test_nothing_is_left_behind_by_a_model_that_raises(run, error):
     with pytest.raises((ModelError, KeyboardInterrupt)):
         run(model, x)
     assert same(before, snapshot(model, x))
+
+
+def _other_data(parameter):
+    parameter.data = parameter.data + 1
+
+
+def _written_in_a_list(parameter):
+    torch._foreach_mul_([parameter.detach()], 2.0)
+
+
+@pytest.mark.parametrize("run", [trace, glimpse], ids=["trace", "glimpse"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda p: p.data.clamp_(-0.01, 0.01),
+        lambda p: p.detach().t()[0].zero_(),
+        lambda p: torch.add(p.detach(), 1.0, out=p.data),
+        lambda p: nn.init.ones_(p),
+        lambda p: p.data.bernoulli_(0.5),
+        _other_data,
+        _written_in_a_list,
+    ],
+    ids=["data", "view", "out", "init", "draw", "other data", "list"],
+)
+def test_a_parameter_that_a_pass_writes_to_is_put_back(run, write):
+    def forward(self, x):
+        write(self.fc.weight)
+        return self.fc(x)
+
+    model = Fn(forward, fc=nn.Linear(8, 4))
+    before, memory = model.fc.weight.detach().clone(), model.fc.weight.data_ptr()
+    run(model, X)
+    assert torch.equal(model.fc.weight, before)
+    assert model.fc.weight.data_ptr() == memory
 
 
 def test_a_users_global_hook_keeps_working_and_stays():

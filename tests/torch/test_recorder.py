@@ -471,6 +471,39 @@ def test_moments_against_double_precision(shape, mean, std):
     assert (found.low, found.high, found.count) == (float(wide.min()), float(wide.max()), wide.size)
 
 
+@pytest.mark.parametrize("shape", [(256, 512), (8, 2**19), (64, 33)])
+@pytest.mark.parametrize("mean", [0.5, 2.0, 5.5, 5.6, 8.0, 30.0, 1e4])
+def test_a_common_mean_leaves_the_variance_its_digits(shape, mean):
+    generator = torch.Generator().manual_seed(1)
+    draw = torch.randn(shape, generator=generator) + mean
+    found = probe.reductions.moments(draw, shape[0])
+    wide = draw.double()
+    assert found.batch_variance == pytest.approx(float(wide.var(0, correction=0).mean()), rel=1e-5)
+    assert found.second_moment == pytest.approx(float((wide * wide).mean()), rel=1e-5)
+
+
+def test_many_squares_are_summed_without_losing_digits():
+    flat = torch.full((2**22 + 5,), 1.1)
+    wide = float(flat[0].double() ** 2) * len(flat)
+    assert probe.reductions.sum_of_squares(flat) == pytest.approx(wide, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(32, 6), (32, 6, 5), (32, 6, 3, 3), (32, 6, 9, 9)])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_dead_units_along_any_axis(shape, axis):
+    y = torch.rand(shape, generator=torch.Generator().manual_seed(1)) + 0.1
+    y.movedim(axis, 0)[:2] = 0
+    units = shape[axis]
+    for positive in (True, False):
+        assert probe.reductions.dead_units(y, axis, non_negative=positive) == (2, units)
+    assert probe.reductions.dead_units(-y, axis, non_negative=False) == (2, units)
+    assert not probe.reductions.wholly_zero(y)
+    y[1:] = 0
+    assert not probe.reductions.wholly_zero(y)
+    y[0] = 0
+    assert probe.reductions.wholly_zero(y)
+
+
 def test_squares_that_overflow_single_precision_are_finite():
     found = reductions.moments(torch.tensor([[1e25], [-1e25]]), 2)
     assert (found.non_finite, found.second_moment) == (0, pytest.approx(1e50))
