@@ -143,7 +143,8 @@ class _Pass:
 def _record(
     module: nn.Module, call: Call, kept: Kept, seed_value: int, wanted: Wanted, *, rare_only: bool
 ) -> _Pass:
-    batch = batch_of(call)
+    given = prepared(module, call)
+    batch = batch_of(given)
     if batch == 0:
         raise ModelError("the inputs hold no samples; pass a batch with at least one")
     tensors = named_parameters(module)
@@ -154,7 +155,6 @@ def _record(
             n: describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis) for n, t in tensors.items()
         }
     while True:
-        given = prepared(module, call)
         stack = ModuleStack(module)
         sites = SiteGradients(batch) if wanted.site_gradients else None
         recorder = Recorder(
@@ -162,10 +162,11 @@ def _record(
         )
         seed(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))
-        if not time_first(call, batch, stack.batch_seen):
+        if not time_first(given, batch, stack.batch_seen):
             break
         # only now is it known that the samples are on the second axis
         batch = stack.batch_seen or batch
+        given = prepared(module, call)
     if not rare_only:
         recorder.unobserved += unseen(module, tensors, stack.called, recorder.used)
     return _Pass(given, recorder, outputs, tensors, described)
