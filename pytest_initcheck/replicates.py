@@ -25,7 +25,7 @@ from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.runs import nonlinear
-from pytest_initcheck.trace import Fingerprint, Trace, Wanted
+from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Trace, Wanted
 
 CLEAN_INITS = 63
 """That many clean initialisations pass a fatal claim (sequential.py)."""
@@ -143,7 +143,7 @@ class _Run:
         seed = self._forward_seed(replicate)
         return probe.drawn(model, lambda: self._call(model, replicate), seed=seed, keep=keep)
 
-    def _trace(self, model: Any, replicate: int) -> Trace:
+    def _trace(self, model: Any, replicate: int, wanted: Wanted | None = None) -> Trace:
         probe = probes.probe_for(model)
         self.drawn = max(self.drawn, replicate + 1)
         call = self._call(model, replicate)
@@ -154,8 +154,7 @@ class _Run:
             call,
             mode=self.subject.mode,
             seed=self._forward_seed(replicate),
-            # the first trace is the one that reports show
-            wanted=self.wanted if self.traces else replace(self.wanted, site_gradients=True),
+            wanted=self._wanted() if wanted is None else wanted,
         )
         for column in trace.inputs:
             if not column.value.finite:
@@ -166,6 +165,10 @@ class _Run:
         if trace.output >= 0:
             self.lengths.append(trace.sites[trace.output].value.second_moment)
         return trace
+
+    def _wanted(self) -> Wanted:
+        """The first trace is the one that reports show, with gradients at its sites."""
+        return self.wanted if self.traces else replace(self.wanted, site_gradients=True)
 
     def _forward_seed(self, replicate: int) -> int:
         return number(self.seeds.of(replicate)[1].spawn(1)[0])
@@ -309,20 +312,27 @@ class _Run:
         target = self._clean_inits()
         k = self.drawn
         while any(claim.fatal and claim.open for claim in self.claims.values()):
-            events = any(
-                claim.fatal and claim.open and claim.walk.violations for claim in self.claims.values()
-            )
-            if k >= target and not events:
+            seen_in = {
+                name
+                for (name, _), claim in self.claims.items()
+                if claim.fatal and claim.open and claim.walk.violations
+            }
+            if k >= target and not seen_in:
                 break
             model = self._model(k)
             probe = probes.probe_for(model)
             call = self._call(model, k)
-            seen = probe.glimpse(model, call, mode=self.subject.mode, seed=self._forward_seed(k))
-            if seen.quiet:
+            # a glimpse sees outputs and parameters, and not every value in between
+            quiet = "finite" not in seen_in
+            if quiet:
+                seed = self._forward_seed(k)
+                seen = probe.glimpse(model, call, mode=self.subject.mode, seed=seed)
+                quiet = seen.quiet
+            if quiet:
                 self.claims = evidence.quiet(self.claims)
                 self.lengths.append(seen.length)
             else:
-                trace = self._trace(model, k)
+                trace = self._trace(model, k, NOTHING_MORE)
                 for name, module in self.modules.items():
                     measures = module.measure(trace, self.subject.limits, self.per_replicate)
                     kept = self._kept(name, trace, measures)

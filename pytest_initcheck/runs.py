@@ -202,8 +202,20 @@ def hidden_bounded(trace: Trace) -> tuple[Site, ...]:
 
 
 def rectifiers(trace: Trace) -> tuple[Site, ...]:
-    """Return the activations that can be inactive, the output among them."""
-    return tuple(site for site in trace.sites if site.dead is not None)
+    """Return the activations that can be inactive, the output among them.
+
+    Where nothing but zeros comes in, behind a gate or a branch that starts at zero, the layer is closed
+    and not dead: whether it opens is for `trainable` to say.
+    """
+    return tuple(site for site in trace.sites if site.dead is not None and not _closed(trace, site))
+
+
+def _closed(trace: Trace, site: Site) -> bool:
+    if site.dead != 1:
+        return False
+    layer = layer_before(trace, site)
+    reads = [trace.sites[index].value for index in layer.reads]
+    return bool(reads) and all(value.low == value.high == 0 for value in reads)
 
 
 def rectifier_depths(trace: Trace) -> dict[int, int]:

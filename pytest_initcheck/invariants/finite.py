@@ -1,6 +1,6 @@
 """finite: parameters, values and gradients are finite (principles.md R1).
 
-A value that a softmax or a maximum takes back, such as the -inf of an attention mask, is none of it.
+A value that a softmax, an exponential or a maximum takes back, such as the -inf of an attention mask, is none of it.
 PYTEST_DONT_REWRITE
 """
 
@@ -13,7 +13,7 @@ from pytest_initcheck.sequential import FATAL_P0, FATAL_P1
 from pytest_initcheck.trace import Trace
 
 NAME = "finite"
-_MAXIMA = ("logsumexp", "amax", "max", "max_pool1d", "max_pool2d_with_indices", "topk")
+_TAKE_BACK = ("logsumexp", "amax", "max", "max_pool1d", "max_pool2d_with_indices", "topk", "exp", "exp2")
 
 
 def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
@@ -37,9 +37,9 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
 
 
 def _masked_out(trace: Trace) -> set[int]:
-    """Return the sites whose infinities reach only softmaxes and maxima, and end there.
+    """Return the sites whose infinities reach only softmaxes, exponentials and maxima, and end there.
 
-    NaN and +inf would make a softmax's output NaN, so what is left is -inf put there on purpose.
+    NaN and +inf would make their output NaN or infinite, so what is left is -inf put there on purpose.
     """
     read = readers(trace)
     masks: set[int] = set()
@@ -49,7 +49,7 @@ def _masked_out(trace: Trace) -> set[int]:
         followers = [trace.sites[index] for index in read[site.index]]
         if all(
             follower.index in masks
-            or (follower.value.finite and (follower.kind == "softmax" or follower.op in _MAXIMA))
+            or (follower.value.finite and (follower.kind == "softmax" or follower.op in _TAKE_BACK))
             for follower in followers
         ):
             masks.add(site.index)

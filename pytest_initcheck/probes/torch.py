@@ -213,6 +213,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
                     logit_values,
                     {name: p for name, p in seen.tensors.items() if p.requires_grad},
                     recorder.multiplicative,
+                    recorder.biases,
                     recorder.site_gradients,
                     seed,
                 )

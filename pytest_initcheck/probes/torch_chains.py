@@ -57,7 +57,7 @@ class Chains:
         self._sites = sites
         self._origins = origins
         self._root: dict[int, int] = {}
-        self._sample: dict[int, _Values] = {}
+        self._sample: dict[int, Tensor] = {}
 
     def sampled(self, op: str, args: Any, reads: tuple[int, ...]) -> None:
         """Take a sample of the root that this operation reads, before it may overwrite it."""
@@ -67,8 +67,7 @@ class Chains:
         for tensor in tensors_in(args):
             origin = self._origins.of(tensor)
             if origin is not None and origin.site == root and tensor.is_floating_point():
-                if (values := _sample_of(tensor)) is not None:
-                    self._sample[root] = values
+                self._sample[root] = _sample_of(tensor)
                 return
 
     def joined(self, index: int, op: str, args: Any, reads: tuple[int, ...]) -> None:
@@ -83,12 +82,14 @@ class Chains:
             return Composed("relu", reads)
         root = self._root_of(op, args, reads)
         before = None if root is None else self._sample.get(root)
-        after = None if before is None else _sample_of(out)
-        if root is None or before is None or after is None:
+        if root is None or before is None:
             return None
         inside = self._inside(root, reads)
+        made_of = {op, *(self._sites[i].op for i in inside)}
+        if made_of.isdisjoint(_TRANSCENDENTAL | _BENT):
+            return None  # a polynomial
         parts = tuple(i for i in inside if self._sites[i].activation is not None)
-        name = _known(before, after, {op, *(self._sites[i].op for i in inside)}, _tolerance(out))
+        name = _known(_numbers(before), _numbers(_sample_of(out)), made_of, _tolerance(out))
         if name is not None and any(self._sites[i].activation == name for i in parts):
             # it was complete before, and only halves of it were added since
             rest = tuple(i for i in parts if self._sites[i].activation != name)
@@ -96,7 +97,8 @@ class Chains:
         if name is not None:
             return Composed(name, (root,), parts)
         # a gate on its own input, such as x sigmoid(1.702 x), is no unit that saturates
-        return Composed(None, reads, parts) if op == "mul" and root in reads else None
+        gates = tuple(i for i in parts if self._sites[i].saturated is not None)
+        return Composed(None, reads, gates) if op == "mul" and root in reads else None
 
     def _masks(self, op: str, args: Any, reads: tuple[int, ...]) -> bool:
         """Tell whether a signal is multiplied by its own positive mask, or selected by it."""
@@ -135,19 +137,22 @@ def saturated_share(name: str, out: Tensor) -> float | None:
 
 
 @lru_cache(maxsize=256)
-def _positions(count: int) -> Tensor:
-    """Return up to 256 of so many positions, spread by a low-discrepancy sequence."""
+def _positions(count: int, device: torch.device) -> Tensor:
+    """Return up to 256 positions spread over all axes, by a low-discrepancy sequence."""
     spread = np.arange(min(_SAMPLED, count)) * 0.6180339887498949 % 1 * count
-    return torch.from_numpy(spread.astype(np.int64))
+    return torch.from_numpy(spread.astype(np.int64)).to(device)
 
 
-def _sample_of(tensor: Tensor) -> _Values | None:
-    if tensor.dim() == 0 or tensor.numel() < 2 or tensor.layout != torch.strided:
-        return None
+def _sample_of(tensor: Tensor) -> Tensor:
+    """Return a copy of some of the values, the same places for every tensor of one size."""
+    if tensor.layout != torch.strided:
+        return torch.zeros(0)
     # one index per value: an index per axis is ten times slower
-    taken = torch.take(tensor.detach(), _positions(tensor.numel()).to(tensor.device))
-    values = taken.double().cpu().numpy()
-    return np.asarray(values) if np.isfinite(values).all() else None
+    return torch.take(tensor.detach(), _positions(tensor.numel(), tensor.device))
+
+
+def _numbers(sample: Tensor) -> _Values:
+    return np.asarray(sample.double().cpu().numpy())
 
 
 def _tolerance(out: Tensor) -> float:
@@ -157,20 +162,18 @@ def _tolerance(out: Tensor) -> float:
 
 def _known(z: _Values, y: _Values, inside: set[str], tolerance: float) -> str | None:
     """Return the name of the activation that maps z to y with these operations, or None."""
-    if z.shape != y.shape:
+    if z.shape != y.shape or z.size < 2 or not (np.isfinite(z).all() and np.isfinite(y).all()):
         return None
     allowed = tolerance * max(float(np.abs(y).max()), float(np.abs(z).max()))
     bent = not inside.isdisjoint(_BENT)
     if inside.isdisjoint(_TRANSCENDENTAL):
-        if not bent:
-            return None
         if (slope := _lower_slope(z, y, allowed)) is not None:
             return f"leaky_relu({slope:.3g})"
         candidates: tuple[str, ...] = _ANGULAR
     else:
         candidates = _HALVED if bent else _SMOOTH
     slope, offset = np.polyfit(z, y, 1) if np.ptp(z) > 0 else (0.0, y[0])
-    if slope * np.ptp(z) > allowed and np.abs(slope * z + offset - y).max() <= allowed:
+    if abs(slope) * np.ptp(z) > allowed and np.abs(slope * z + offset - y).max() <= allowed:
         return None  # nothing is bent on this sample
     errors = {name: float(np.abs(activation(name).phi(z) - y).max()) for name in candidates}
     best = min(errors, key=lambda name: errors[name])

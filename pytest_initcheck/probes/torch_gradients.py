@@ -68,10 +68,15 @@ def gradients(
     logits: Tensor,
     parameters: Mapping[str, Tensor],
     multiplicative: set[str],
+    biases: set[str],
     sites: SiteGradients | None,
     seed: int,
 ) -> Gradients:
-    """Take two backward passes from the logits (principles.md R8)."""
+    """Take two backward passes from the logits (principles.md R8).
+
+    What is only added and is no layer's bias, such as a class token, moves no outputs together: behind
+    a normalisation its gradient is as large as it is small itself.
+    """
     difference, common, positions = _readouts(logits, seed)
     if sites is not None:
         sites.flush()
@@ -84,7 +89,7 @@ def gradients(
     weights = [name for name in matrices if parameters[name].dim() > 1]
     evidence = GradientEvidence(
         difference=sum(matrices.values()),
-        common=sum(by_common.values()) / positions,
+        common=sum(by_common[n] for n in parameters if n in multiplicative | biases) / positions,
         live_matrices=sum(value > 0 for value in matrices.values()),
         matrices=len(matrices),
         non_finite=tuple(

@@ -50,6 +50,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.sites: list[Site] = []
         self.additive: set[str] = set()
+        self.biases: set[str] = set()
         self.multiplicative: set[str] = set()
         self.inputs: list[InputColumns] = []
         self.unobserved: list[tuple[str, str]] = []
@@ -215,6 +216,7 @@ class Recorder(TorchDispatchMode):
         found = product(op, args, self.origins)
         self.multiplicative |= found.names
         self.additive |= found.bias_names
+        self.biases |= found.bias_names
         self._append(
             weight_place(found.names) if found.names else self._stack.place(op),
             found.kind,
@@ -248,6 +250,7 @@ class Recorder(TorchDispatchMode):
 
     def _merge_bias(self, args: Any, index: int, out: Tensor, in_place: bool) -> None:
         names = self.origins.parameters(args[1]) or self.origins.parameters(args[0])
+        self.biases |= names
         self.additive |= names
         site = self.sites[index]
         value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
@@ -336,6 +339,8 @@ class Recorder(TorchDispatchMode):
             names = frozenset().union(*(self.origins.parameters(t) for t in tensors_in((argument,))))
             if not names:
                 continue
+            if position == bias_at:
+                self.biases |= names
             if kind in ("add", "cat") or position == bias_at:
                 self.additive |= names
             else:

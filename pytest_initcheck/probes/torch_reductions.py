@@ -36,8 +36,8 @@ def samples_first(x: Tensor, batch: int) -> Tensor:
 
     Time-first and flattened (batch * time, features) layouts are brought back to it.
     """
-    if x.dim() == 0:
-        return x.reshape(1, 1)
+    if x.dim() == 0 or x.numel() == 0:
+        return x.reshape(1, -1)
     if x.shape[0] != batch:
         if x.dim() > 1 and x.shape[1] == batch:
             x = x.transpose(0, 1)
