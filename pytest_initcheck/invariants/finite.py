@@ -1,6 +1,6 @@
 """finite: parameters, values and gradients are finite (principles.md R1).
 
-A value that a softmax, an exponential or a maximum takes back, such as the -inf of a mask, is none of it.
+A value that a softmax, an exponential or a maximum takes back, an -inf of a mask say, is none of it.
 PYTEST_DONT_REWRITE
 """
 
