@@ -282,6 +282,7 @@ class Noise(Calm):
                 tensor.add_(self._noise_for(tensor))
             elif learned:
                 self._learned[tensor] = True
+                self._raw.pop(tensor, None)  # written in place
             elif raw and not created:
                 self._raw[tensor] = True
         return out
