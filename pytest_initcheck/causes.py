@@ -42,6 +42,8 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None, spell
         found = _why_residual(trace) or _why_norm(trace)
         if found is not None:
             return found
+    if invariant == "saturation" and site is not None and site.kind in ("softmax", "attention"):
+        return _why_one_hot(trace, site)
     if invariant == "gradient" and (found := _why_phases(trace, spell)) is not None:
         return found
     if site is None or site.kind not in LINEAR:
@@ -117,6 +119,22 @@ def _columns_differ(column: InputColumns) -> bool:
 
 def _like_pixels(column: InputColumns) -> bool:
     return column.value.low >= 0 and 200 <= column.value.high <= 256
+
+
+# -- one-hot rows ----------------------------------------------------------------------------------
+
+
+def _why_one_hot(trace: Trace, site: Site) -> Why:
+    scale = (
+        "scale the scores by 1 / sqrt(d), and draw the weights of query and key with variance 1 / fan_in"
+    )
+    if site.kind == "attention" or not site.reads:
+        sizes = [math.sqrt(trace.sites[index].value.second_moment) for index in site.reads[:2]]
+        seen = " and ".join(f"{size:.3g}" for size in sizes)
+        return Why(f"the scores are too large: query and key have root mean square {seen}", scale)
+    scores = trace.sites[site.reads[0]].value
+    std = math.sqrt(max(scores.batch_variance, 0.0))
+    return Why(f"the scores that the softmax reads have standard deviation {std:.3g} over inputs", scale)
 
 
 # -- hashes ----------------------------------------------------------------------------------------
