@@ -230,6 +230,11 @@ class Calm(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # the wrapper that torch puts around the method below imports its compiler, a second's work
+        return False
+
     def watch(self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         """Tell inputs from parameters before the pass starts."""
 
