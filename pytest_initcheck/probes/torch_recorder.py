@@ -177,6 +177,8 @@ class Recorder(TorchDispatchMode):
             return
         if op in ops.SLICES:
             for tensor in outputs:
+                if self.origins.unwritten(args[0], tensor):
+                    continue
                 self._append(
                     self._stack.place(op), "slice", op, reads, tensor, self._axis(tensor, source)
                 )
