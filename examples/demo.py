@@ -19,7 +19,7 @@ GOOD = {
 }
 BROKEN = {"numpy": ("broken/numpy_models.py",), "torch": ("broken/torch_models.py",)}
 
-# what fails, and the first wrong layer, counted in weight layers
+# what fails first, and the first wrong layer, counted in weight layers
 FAULTS = {
     "default_init": ("variance", 0),
     "saturated_tanh": ("saturation", 0),
@@ -66,8 +66,9 @@ def show_broken(framework):
     seen = {}
     for model in models:
         show(model)
+        # what a dead or saturated layer does to others besides comes after it
         seen[model["id"].rpartition("::")[2]] = [
-            (finding["invariant"], finding["site"]) for finding in model["findings"]
+            (finding["invariant"], finding["site"]) for finding in model["findings"][:1]
         ]
     if not models:
         print(output)

@@ -26,6 +26,7 @@ from pytest_initcheck.runs import (
     signal_path,
 )
 from pytest_initcheck.sentences import in_natural_units, says
+from pytest_initcheck.tensor_causes import dead_above
 from pytest_initcheck.trace import Site, Trace
 
 _WRONG_STEP = math.log(1.5)
@@ -156,6 +157,8 @@ def _named_site(claim: Claim, measure: Measure, trace: Trace) -> Site | None:
     if measure.site < 0:
         return None
     site = trace.sites[measure.site]
+    if claim.invariant == "trainable" and (dead := dead_above(trace, measure.site)) is not None:
+        return layer_before(trace, dead)  # the tensor merely suffers
     if site.kind in ("softmax", "attention"):
         return site  # its scores are a product of two signals
     return layer_before(trace, site) if claim.invariant in ("saturation", "dead-relu") else site

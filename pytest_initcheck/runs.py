@@ -217,8 +217,10 @@ def _closed(trace: Trace, site: Site) -> bool:
     if site.dead != 1:
         return False
     layer = layer_before(trace, site)
-    reads = [trace.sites[index].value for index in layer.reads]
-    return bool(reads) and all(value.low == value.high == 0 for value in reads)
+    reads = [trace.sites[index] for index in layer.reads]
+    return bool(reads) and all(
+        read.kind != "input" and read.value.low == read.value.high == 0 for read in reads
+    )
 
 
 def rectifier_depths(trace: Trace) -> dict[int, int]:

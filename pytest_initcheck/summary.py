@@ -32,7 +32,8 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
     results = {name: _result(name, claims, subject.limits) for name in subject.invariants}
     verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
-    wrong = {finding.site for finding in findings if finding.severity == "error"}
+    # later invariants suffer from what earlier ones are about
+    wrong = next((finding.site for finding in findings if finding.severity == "error"), None)
     return Report(
         id=subject.id,
         framework=trace.framework,
@@ -40,7 +41,7 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
         root_seed=subject.root_seed,
         invariants=results,
         findings=findings,
-        sites=_rows(trace, next((site.name for site in trace.sites if site.name in wrong), None)),
+        sites=_rows(trace, wrong),
         unobserved=tuple(dict.fromkeys(f"{place}: {reason}" for place, reason in trace.unobserved)),
         example=canonical(subject.example) or None,
         inputs=evidence.inputs,

@@ -39,7 +39,7 @@ def why_tensor(invariant: str, measure: Measure, trace: Trace, spell: Spell) -> 
             f"{others[0].name} is all zero and stays so, and everything behind it passes through it",
             _draw(others[0], trace, spell),
         )
-    dead = _dead_above(trace, trace.site_of(name))
+    dead = dead_above(trace, trace.site_of(name))
     if dead is not None:
         return Why(
             f"every unit of {dead.name} is inactive on every input, and its gradient passes there",
@@ -61,7 +61,7 @@ def _zero_factors(trace: Trace, parameter: Parameter) -> list[Parameter]:
     ]
 
 
-def _dead_above(trace: Trace, index: int) -> Site | None:
+def dead_above(trace: Trace, index: int) -> Site | None:
     """Return a wholly dead rectifier layer that reads what this site feeds."""
     read = readers(trace)
     waiting, seen = [index] if index >= 0 else [], set()

@@ -226,7 +226,10 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
         trained = None
         if wanted.steps:
             moved = frozenset() if found is None or wanted.loss is not None else found.moved
-            trained = further.training(recorder.used, moved, wanted.loss)
+            try:
+                trained = further.training(recorder.used, moved, wanted.loss)
+            except RuntimeError as error:
+                raise backward_error(error) from error
     seen_whole = Trace(
         FRAMEWORK,
         recorder.batch,

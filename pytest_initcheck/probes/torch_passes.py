@@ -217,12 +217,21 @@ def _spread(output: Tensor) -> tuple[float, float]:
 
 
 def _change(forward: Forward, output: Tensor, size: float, seed: int) -> float | None:
-    with torch.no_grad():
-        again = next(output_tensors(forward(Noise(size, seed))), None)
+    again = next(output_tensors(_without_graph(forward, Noise(size, seed))), None)
     if again is None or again.shape != output.shape:
         return None
     value = reductions.mean_square(reductions.plain(again) - reductions.plain(output))
     return value if math.isfinite(value) else None
+
+
+def _without_graph(forward: Forward, mode: Noise) -> Any:
+    try:
+        with torch.no_grad():
+            return forward(mode)
+    except RuntimeError:
+        # some models differentiate in their forward pass, and need the graph that this saves
+        with torch.enable_grad():
+            return forward(Noise(mode.size, mode.seed))
 
 
 class Calm(TorchDispatchMode):
@@ -255,7 +264,7 @@ class Noise(Calm):
 
     def __init__(self, size: float, seed: int) -> None:
         super().__init__()
-        self._size = size
+        self.size, self.seed = size, seed
         self._draw = torch.Generator().manual_seed(seed)
         self._raw = WeakTensorKeyDictionary()
         self._learned = WeakTensorKeyDictionary()
@@ -307,5 +316,5 @@ class Noise(Calm):
             stored = value.detach().coalesce()
             noise = self._noise_for(stored.values())
             return torch.sparse_coo_tensor(stored.indices(), noise, stored.shape, check_invariants=False)
-        scale = self._size * reductions.plain(value).square().mean().sqrt()
+        scale = self.size * reductions.plain(value).square().mean().sqrt()
         return (torch.randn(value.shape, generator=self._draw).to(value.device) * scale).to(value.dtype)

@@ -36,7 +36,9 @@ def test_a_broken_model_fails_where_it_is_wrong(example, name):
     invariant, direction, site, cause = FAULTS[name]
     report = ic.check(example[name])
     assert report.verdict == "fail"
-    (finding,) = report.findings
+    finding, *suffering = report.findings
+    assert {each.invariant for each in suffering} <= {"gradient", "trainable"}
+    assert {each.site for each in suffering} <= {site}
     assert (finding.invariant, finding.direction, finding.site) == (invariant, direction, site)
     assert finding.message.startswith(f"{site} (Linear 256->256, then ")
     assert cause in finding.cause

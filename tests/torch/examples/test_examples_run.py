@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 def test_the_models_pass(pytester):
     shutil.copy(EXAMPLES / "models.py", pytester.path)
     result = pytester.runpytest_inprocess("--initcheck", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=7, skipped=1)
+    result.assert_outcomes(passed=10, skipped=1)
 
 
 def test_the_demo_shows_every_example_as_expected():
