@@ -6,9 +6,10 @@ Runs plain, observed and hooked passes in turn in one process and prints medians
 of CPU time, on one thread.  The usual hooks are what is commonly written by hand: per tensor and per
 unit x.mean(), x.var() and (x == 0).float().mean() of every leaf module's output, and of its gradient.
 
-The check itself needs two backward passes (the gradients of two readouts); it is shown against a
-training step's one, and against a plain run of as many.  Peak memory is VmHWM of one child process per
-variant, with what it has when model and batch are built.
+A check needs the gradients of two readouts, hence two backward passes (2b) where training has one,
+and one more forward pass for its noise.  It is shown against a training step, and against a plain
+run of the same passes.  Peak memory is VmHWM of one child process per variant, with what it has when
+model and batch are built.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ import pytest_initcheck as ic
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch as probe
 from pytest_initcheck.probes.torch_state import undisturbed
+from pytest_initcheck.replicates import Subject, _Run
+from pytest_initcheck.trace import NOTHING_MORE, Wanted
 
 Pass = Callable[[], Any]
+DEFAULT = _Run(Subject(factory=None, id="")).wanted
+"""What the default invariants ask of a trace."""
 
 
 # -- the usual hooks -------------------------------------------------------------------------------
@@ -89,10 +94,10 @@ def passes(model: nn.Module, x: Tensor) -> dict[str, Pass]:
 
     def observed_forward() -> None:
         with undisturbed(model, "train") as kept, torch.enable_grad():
-            probe._record(model, call, kept, 0, rare_only=False)
+            probe._record(model, call, kept, 0, NOTHING_MORE, rare_only=False)
 
-    def checked() -> None:
-        trace = probe.trace(model, call, mode="train", seed=0)
+    def traced(wanted: Wanted) -> None:
+        trace = probe.trace(model, call, mode="train", seed=0, wanted=wanted)
         assert trace.gradient is not None
 
     def glimpsed() -> None:
@@ -108,7 +113,9 @@ def passes(model: nn.Module, x: Tensor) -> dict[str, Pass]:
         "hooks f": lambda: hooked(0),
         "plain f+b": lambda: plain(1),
         "plain f+2b": lambda: plain(2),
-        "check": checked,
+        "plain f+2b+f": lambda: (plain(2), ungraphed()),
+        "two readouts": lambda: traced(NOTHING_MORE),
+        "check": lambda: traced(DEFAULT),
         "hooks f+b": lambda: hooked(1),
         "no_grad f": ungraphed,
         "glimpse": glimpsed,
@@ -118,11 +125,13 @@ def passes(model: nn.Module, x: Tensor) -> dict[str, Pass]:
 PAIRS = (
     ("forward, observed / plain", "observed f", "plain f"),
     ("forward, usual hooks / plain", "hooks f", "plain f"),
-    ("whole check / plain forward + backward", "check", "plain f+b"),
-    ("plain forward + 2 backward / forward + backward", "plain f+2b", "plain f+b"),
-    ("whole check / plain forward + 2 backward", "check", "plain f+2b"),
-    ("forward + backward, usual hooks / plain", "hooks f+b", "plain f+b"),
-    ("glimpse / plain forward without a graph", "glimpse", "no_grad f"),
+    ("f + b, usual hooks / plain", "hooks f+b", "plain f+b"),
+    ("two readouts / plain f + b", "two readouts", "plain f+b"),
+    ("  of that the passes: plain f + 2b / f + b", "plain f+2b", "plain f+b"),
+    ("  of that observing: two readouts / plain f + 2b", "two readouts", "plain f+2b"),
+    ("whole check / plain f + b", "check", "plain f+b"),
+    ("whole check / the same passes, plain", "check", "plain f+2b+f"),
+    ("glimpse / plain f without a graph", "glimpse", "no_grad f"),
 )
 
 

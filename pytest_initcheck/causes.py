@@ -11,6 +11,7 @@ from pytest_initcheck.runs import (
     LINEAR,
     activation_after,
     last_stretch,
+    layer_before,
     path_layers,
     rectifiers,
     residual_additions,
@@ -21,6 +22,8 @@ from pytest_initcheck.tensor_causes import why_tensor
 from pytest_initcheck.trace import InputColumns, Site, Trace
 
 _NARROW = 8
+_WOUND = 3.0
+"""Phases beyond about pi wind around: neighbours are no longer told from others."""
 _UNUSUAL_NORM = 4.0
 """A normalisation that puts out four times the second moment of a usual one is worth naming."""
 
@@ -39,6 +42,10 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None, spell
         found = _why_residual(trace) or _why_norm(trace)
         if found is not None:
             return found
+    if invariant == "saturation" and site is not None and site.kind in ("softmax", "attention"):
+        return _why_one_hot(trace, site)
+    if invariant == "gradient" and (found := _why_phases(trace, spell)) is not None:
+        return found
     if site is None or site.kind not in LINEAR:
         return _nothing_stands_out()
     narrowest = min((unit.units for unit in rectifiers(trace)), default=_NARROW)
@@ -112,6 +119,47 @@ def _columns_differ(column: InputColumns) -> bool:
 
 def _like_pixels(column: InputColumns) -> bool:
     return column.value.low >= 0 and 200 <= column.value.high <= 256
+
+
+# -- one-hot rows ----------------------------------------------------------------------------------
+
+
+def _why_one_hot(trace: Trace, site: Site) -> Why:
+    scale = (
+        "scale the scores by 1 / sqrt(d), and draw the weights of query and key with variance 1 / fan_in"
+    )
+    if site.kind == "attention" or not site.reads:
+        sizes = [math.sqrt(trace.sites[index].value.second_moment) for index in site.reads[:2]]
+        seen = " and ".join(f"{size:.3g}" for size in sizes)
+        return Why(f"the scores are too large: query and key have root mean square {seen}", scale)
+    scores = trace.sites[site.reads[0]].value
+    std = math.sqrt(max(scores.batch_variance, 0.0))
+    return Why(f"the scores that the softmax reads have standard deviation {std:.3g} over inputs", scale)
+
+
+# -- hashes ----------------------------------------------------------------------------------------
+
+
+def _why_phases(trace: Trace, spell: Spell) -> Why | None:
+    """Name the first layer, behind another one, whose sine sees phases that wind around many times.
+
+    Sitzmann et al. (2020) draw weights so that phases have standard deviation 1; only the first layer's
+    are larger, on purpose.
+    """
+    sines = [site for site in trace.sites if site.activation == "sin" and site.reads]
+    for sine in sines[1:]:
+        phases = trace.sites[sine.reads[0]]
+        layer = layer_before(trace, phases)
+        wide = math.sqrt(phases.value.second_moment) if phases.value.finite else 0.0
+        if wide > _WOUND and layer.weight is not None:
+            std = math.sqrt(layer.weight.second_moment) / wide
+            return Why(
+                f"the phases that the sine reads have standard deviation {wide:.3g}, where 1 is meant: "
+                f"the weights of {layer.name} have std {math.sqrt(layer.weight.second_moment):.3g}",
+                f"draw {layer.weight.name}, and later ones alike, with std {std:.3g}: "
+                f"{spell([layer.weight], std, 'sin')}",
+            )
+    return None
 
 
 # -- growth ----------------------------------------------------------------------------------------

@@ -156,6 +156,8 @@ def _named_site(claim: Claim, measure: Measure, trace: Trace) -> Site | None:
     if measure.site < 0:
         return None
     site = trace.sites[measure.site]
+    if site.kind in ("softmax", "attention"):
+        return site  # its scores are a product of two signals
     return layer_before(trace, site) if claim.invariant in ("saturation", "dead-relu") else site
 
 

@@ -192,7 +192,10 @@ def residual_additions(trace: Trace) -> list[tuple[Site, float]]:
 
 
 def hidden_bounded(trace: Trace) -> tuple[Site, ...]:
-    """Return the bounded activations that something reads: an output's saturation is a choice."""
+    """Return the bounded activations, and softmaxes, that something reads.
+
+    An output's saturation is a choice.
+    """
     read = readers(trace)
     return tuple(
         site

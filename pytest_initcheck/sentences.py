@@ -43,6 +43,8 @@ def says(claim: Claim, measure: Measure, trace: Trace, limits: Limits) -> str:
     if claim.invariant == "inputs":
         return _says_inputs(measure, trace, shown, high)
     if claim.invariant == "saturation":
+        if trace.sites[measure.site].kind in ("softmax", "attention"):
+            return f"{_percent(value)} of its rows start one-hot, at most {_percent(high)}"
         return f"{_percent(value)} of its activations start saturated, at most {_percent(high)}"
     if claim.invariant == "dead-relu":
         if measure.claim == "network" and measure.fatal:

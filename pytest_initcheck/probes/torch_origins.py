@@ -57,6 +57,14 @@ class Origins:
                 known = written
         return known
 
+    def unwritten(self, base: Any, part: Tensor) -> bool:
+        """Tell whether a part of a tensor that ``empty`` made still holds what was in memory."""
+        entry = self._known.get(id(base))
+        if (entry is not None and entry[0]() is base) or _address(part) not in self._written_at:
+            return False
+        place = _place_of(part)
+        return not any(_overlap(place, written) for written in self._written.get(_storage(part), {}))
+
     def remember(self, tensor: Tensor, origin: Origin, *, in_place: bool = False) -> None:
         self._clock += 1
         stamped = Origin(origin.site, origin.axis, origin.parameters, origin.positive_mask, self._clock)
@@ -87,6 +95,20 @@ def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
 def _address(tensor: Tensor) -> int:
     """Return where the storage is; another one may be there later."""
     return int(tensor.untyped_storage()._cdata)
+
+
+def _overlap(one: _Place, other: _Place) -> bool:
+    """Tell whether two parts of one tensor share elements; parts with other strides may."""
+    (offset, shape, strides), (offset_other, _, strides_other) = sorted((one, other))
+    if strides != strides_other:
+        return True
+    distance = offset_other - offset
+    for axis in sorted(range(len(strides)), key=lambda axis: -strides[axis]):
+        if strides[axis]:
+            steps, distance = divmod(distance, strides[axis])
+            if steps >= shape[axis]:
+                return False
+    return True
 
 
 def _storage(tensor: Tensor) -> StorageWeakRef:

@@ -53,6 +53,8 @@ def training(
     """
     equal = {name for name, p in parameters.items() if equal_rows(p)}
     moved_now, reached, steps = set(moved), set(moved), 0
+    if not equal and moved_now == set(parameters):
+        return Training(0, (), (), ())  # and no copy of the parameters
     with _put_back(parameters) as before:
         while steps < STEPS and (equal or moved_now != set(parameters)):
             gradients = _gradients(forward, call, parameters, loss, seed)
@@ -210,8 +212,8 @@ _ROUNDING = 1e-13
 
 
 def _spread(output: Tensor) -> tuple[float, float]:
-    values = reductions.plain(output).double()
-    return float(values.var(0, correction=0).mean()), float(values.square().mean())
+    values = reductions.moments(output, output.shape[0])
+    return values.batch_variance, values.second_moment
 
 
 def _change(forward: Forward, output: Tensor, size: float, seed: int) -> float | None:
@@ -219,8 +221,7 @@ def _change(forward: Forward, output: Tensor, size: float, seed: int) -> float |
         again = next(output_tensors(forward(Noise(size, seed))), None)
     if again is None or again.shape != output.shape:
         return None
-    difference = (reductions.plain(again) - reductions.plain(output)).double()
-    value = float(difference.square().mean())
+    value = reductions.mean_square(reductions.plain(again) - reductions.plain(output))
     return value if math.isfinite(value) else None
 
 
@@ -229,6 +230,11 @@ class Calm(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # the wrapper that torch puts around the method below imports its compiler, a second's work
+        return False
 
     def watch(self, inputs: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         """Tell inputs from parameters before the pass starts."""
@@ -282,6 +288,7 @@ class Noise(Calm):
                 tensor.add_(self._noise_for(tensor))
             elif learned:
                 self._learned[tensor] = True
+                self._raw.pop(tensor, None)  # written in place
             elif raw and not created:
                 self._raw[tensor] = True
         return out

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_attention import attention_share, softmax_share
 from pytest_initcheck.probes.torch_chains import Chains, saturated_share
 from pytest_initcheck.probes.torch_gradients import SiteGradients
 from pytest_initcheck.probes.torch_inputs import columns
@@ -176,6 +177,8 @@ class Recorder(TorchDispatchMode):
             return
         if op in ops.SLICES:
             for tensor in outputs:
+                if self.origins.unwritten(args[0], tensor):
+                    continue
                 self._append(
                     self._stack.place(op), "slice", op, reads, tensor, self._axis(tensor, source)
                 )
@@ -278,6 +281,8 @@ class Recorder(TorchDispatchMode):
                 self.sites[part] = replace(self.sites[part], activation=None, saturated=None, dead=None)
         kind = "activation" if name is not None else kind_of(op, reads, self.sites)
         self._take_roles(op, kind, args)
+        if not self._rare_only and kind in ("softmax", "attention"):
+            saturated = self._one_hot(op, args, kwargs, outputs[0])
         index = self._append(
             self._stack.place(name or op),
             kind,
@@ -298,11 +303,14 @@ class Recorder(TorchDispatchMode):
             self.unobserved.append((self.sites[index].name, "quantised: its weights are not seen"))
         elif "::" in op:
             self.unobserved.append((self.sites[index].name, f"{op} is one operation: not seen inside"))
-        elif op in ops.ATTENTION:
-            self.unobserved.append((self.sites[index].name, "attention runs fused: weights not seen"))
         for extra in outputs[1:]:
             if extra.is_floating_point():
                 self.origins.remember(extra, Origin(index))
+
+    def _one_hot(self, op: str, args: Any, kwargs: Any, out: Tensor) -> float | None:
+        if op in ops.ATTENTION:
+            return attention_share(args, kwargs)
+        return None if "log" in op else softmax_share(args[0], out, args[1])
 
     def _glu(self, args: Any, reads: tuple[int, ...], out: Tensor) -> None:
         """A gated linear unit is one operation here: its gate is shown as the sigmoid that it is."""
