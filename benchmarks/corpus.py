@@ -22,7 +22,7 @@ from typing import Any
 import pytest_initcheck as ic
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "corpus"))
-from expectations import inputs_of, is_right, load_cases, load_reported
+from expectations import LOSSES, inputs_of, is_right, load_cases, load_reported
 
 LIBRARIES = ("torchvision", "timm", "transformers")
 
@@ -44,7 +44,14 @@ def chosen(options: argparse.Namespace) -> list[Any]:
 
 def row(case: Any, seed: int) -> bool:
     """Judge a case under one root seed, print its row, and return whether the verdict is right."""
-    report = ic.check(case.factory, inputs=inputs_of(case), id=case.name, mode=case.mode, seed=seed)
+    report = ic.check(
+        case.factory,
+        inputs=inputs_of(case),
+        id=case.name,
+        mode=case.mode,
+        seed=seed,
+        loss=LOSSES.get(case.name),
+    )
     right = is_right(case, report)
     failed = [f"{f.invariant} {f.direction}" if f.direction else f.invariant for f in report.failures]
     what = report.error or ", ".join(failed)

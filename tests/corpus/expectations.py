@@ -24,6 +24,10 @@ REASONS = {
 """What a finding of the corpus is called here: invariant and direction, None for any direction."""
 
 
+LOSSES = {"stoix72_twin_critics_alike": lambda output: (output - 1).square().mean()}
+"""What the report trains a model with, where that is the bug: both critics regress on one target."""
+
+
 def load_cases() -> list[Any]:
     """Return the cases; cases.py is kept word for word and is no part of a package."""
     return _load("cases")
