@@ -15,6 +15,9 @@ from pytest_initcheck.trace import Trace
 NAME = "finite"
 _TAKE_BACK = ("logsumexp", "amax", "max", "max_pool1d", "max_pool2d_with_indices", "topk", "exp", "exp2")
 
+_ENDS = ("softmax", "slice")
+"""A part that is finite is one that was left unmasked."""
+
 
 def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
     """Return three fatal claims: on parameters, on values, on gradients."""
@@ -37,19 +40,21 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
 
 
 def _masked_out(trace: Trace) -> set[int]:
-    """Return the sites whose infinities reach only softmaxes, exponentials and maxima, and end there.
+    """Return the sites whose infinities end in softmaxes, exponentials and maxima, or reach nothing.
 
+    What is written over, or read by nobody, harms nothing: what reads its memory is measured too.
     NaN and +inf would make their output NaN or infinite, so what is left is -inf put there on purpose.
     """
     read = readers(trace)
+    returned = {trace.output, *trace.returned}
     masks: set[int] = set()
     for site in reversed(trace.sites):
-        if site.value.finite or not read[site.index]:
+        if site.value.finite or site.index in returned:
             continue
         followers = [trace.sites[index] for index in read[site.index]]
         if all(
             follower.index in masks
-            or (follower.value.finite and (follower.kind == "softmax" or follower.op in _TAKE_BACK))
+            or (follower.value.finite and (follower.kind in _ENDS or follower.op in _TAKE_BACK))
             for follower in followers
         ):
             masks.add(site.index)

@@ -23,6 +23,7 @@ from pytest_initcheck.probes.torch_origins import Origins, tensors_in
 from pytest_initcheck.trace import Site
 
 _SAMPLED = 256
+_LARGE = 1e4
 _SMOOTH = ("tanh", "sigmoid", "gelu", "gelu_tanh", "silu", "mish", "softplus", "log_sigmoid", "erf")
 _HALVED = ("elu", "selu", *_SMOOTH)
 _ANGULAR = ("relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")
@@ -164,7 +165,10 @@ def _known(z: _Values, y: _Values, inside: set[str], tolerance: float) -> str | 
     """Return the name of the activation that maps z to y with these operations, or None."""
     if z.shape != y.shape or z.size < 2 or not (np.isfinite(z).all() and np.isfinite(y).all()):
         return None
-    allowed = tolerance * max(float(np.abs(y).max()), float(np.abs(z).max()))
+    if float(np.abs(z).max()) > _LARGE and np.ptp(z) == 0:
+        return None  # where a running maximum starts
+    # such a root would allow everything
+    allowed = tolerance * max(float(np.abs(y).max()), min(float(np.abs(z).max()), _LARGE))
     bent = not inside.isdisjoint(_BENT)
     if inside.isdisjoint(_TRANSCENDENTAL):
         if (slope := _lower_slope(z, y, allowed)) is not None:

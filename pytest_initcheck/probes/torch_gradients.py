@@ -128,7 +128,8 @@ def _squared(
     def reduced(name: str, gradient: Tensor) -> Tensor:
         squared[name] = reductions.sum_of_squares(reductions.plain(gradient).reshape(-1))
         # autograd collects what is returned: all gradients would be as large as the model
-        return gradient.new_zeros(()).expand_as(gradient)
+        whole = gradient.layout != torch.strided  # a sparse one is small and cannot be expanded
+        return gradient if whole else gradient.new_zeros(()).expand_as(gradient)
 
     hooks = [p.register_hook(functools.partial(reduced, name)) for name, p in parameters.items()]
     try:

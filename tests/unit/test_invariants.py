@@ -81,12 +81,27 @@ def with_infinite(trace_, index, follower, output=False):
 
 
 @pytest.mark.parametrize(
-    ("follower", "bad"), [("softmax", False), ("max", False), ("tanh", True), ("linear", True)]
+    ("follower", "bad"),
+    [
+        ("softmax", False),
+        ("max", False),
+        ("exp", False),
+        ("slice", False),
+        ("tanh", True),
+        ("linear", True),
+    ],
 )
 def test_a_mask_that_a_softmax_takes_back_is_finite_and_an_overflow_is_not(follower, bad):
     masked = with_infinite(trace(net()), 3, follower)
     found = {m.claim: m for m in finite.measure(masked, resolve(), 1)}
     assert found["values"].violated is bad
+
+
+def test_what_nobody_reads_harms_nothing():
+    found = with_infinite(trace(net()), 3, "linear")
+    sites = [dataclasses.replace(s, reads=tuple(r for r in s.reads if r != 3)) for s in found.sites]
+    unread = dataclasses.replace(found, sites=tuple(sites))
+    assert not {m.claim: m for m in finite.measure(unread, resolve(), 1)}["values"].violated
 
 
 def test_an_infinite_output_is_no_mask():
