@@ -24,7 +24,7 @@ from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
 from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.probes.tracebacks import user_traceback
-from pytest_initcheck.runs import nonlinear
+from pytest_initcheck.runs import known_linear, nonlinear
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Trace, Wanted
 
 CLEAN_INITS = 63
@@ -230,7 +230,8 @@ class _Run:
         self.fingerprints[drawn] = replicate
 
     def _check_first(self, trace: Trace) -> None:
-        if not any(map(nonlinear, trace.sites)) and self.subject.only is None:
+        seen = any(map(nonlinear, trace.sites)) or known_linear(trace)
+        if not seen and self.subject.only is None:
             show = "show it with ic.numpy.tap, or " if trace.framework == "numpy" else ""
             raise ModelError(
                 "no activation was seen in the forward pass, so saturation, dead units and variance "

@@ -64,6 +64,16 @@ def nonlinear(site: Site) -> bool:
     return site.op in _NONLINEAR or (site.kind == "mul" and len(site.reads) > 1)
 
 
+def known_linear(trace: Trace) -> bool:
+    """Tell whether every operation was seen, some bear weights, and none is of a kind without a name.
+
+    Scale, inputs and gradients of such a model are judged as of any other. A numpy function shows only
+    what it taps.
+    """
+    kinds = {site.kind for site in trace.sites}
+    return trace.framework != "numpy" and "linear" in kinds and "other" not in kinds
+
+
 def exempt_inputs(trace: Trace) -> frozenset[int]:
     """Return the input sites without a scale of their own: ids, one-hot rows, masks."""
     sites = [site.index for site in trace.sites if site.kind == "input"]

@@ -97,6 +97,8 @@ def _says_tensor(invariant: str, measure: Measure, trace: Trace) -> str:
         return f"{name} receives a gradient of exactly zero in each of {STEPS} steps"
     if measure.claim.startswith("copies/"):
         return f"{name} is made of {measure.note or 'copies'} of one block"
+    if measure.note is not None:
+        return f"{name} and {measure.note} are equal, and stay so over {STEPS} steps of training"
     return f"all units of {name} are equal, and stay so over {STEPS} steps of training"
 
 

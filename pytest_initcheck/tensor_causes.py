@@ -82,6 +82,11 @@ def _why_equal(measure: Measure, trace: Trace, parameter: Parameter, spell: Spel
             "its blocks were drawn from one seed, as shards that each seed a generator alike do",
             "draw the whole matrix at once, or give every shard a seed of its own",
         )
+    if measure.note is not None:
+        return Why(
+            f"it is a copy of {measure.note}, and both receive the same gradients: they count as one",
+            "build every member anew instead of by deepcopy or from one seed",
+        )
     index = trace.site_of(parameter.name)
     weight = trace.sites[index].weight if index >= 0 else None
     if parameter.constant and weight is not None and weight.name == parameter.name:

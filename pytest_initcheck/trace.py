@@ -146,12 +146,14 @@ class Training:
     * ``stuck`` tensors had a gradient of exactly zero in every step.
     * ``cut_off`` tensors were used, but no path through autograd leads to them.
     * ``equal`` matrices had rows (or columns) that were all equal, and still have.
+    * ``twins`` are pairs of tensors that were drawn equal, and still are.
     """
 
     steps: int
     stuck: tuple[str, ...]
     cut_off: tuple[str, ...]
     equal: tuple[str, ...]
+    twins: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

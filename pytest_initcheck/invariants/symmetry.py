@@ -1,8 +1,9 @@
 """symmetry: equal units do not stay equal, and no block of a weight is a copy (principles.md R3).
 
 A matrix of equal rows is a layer of one unit, however wide.  A zero head is one too, until its first
-step; a constant one under another constant one stays so for ever, whatever is learned.  Blocks that
-are copies are what a sharded init leaves behind that uses one seed for every shard.
+step; a constant one under another constant one stays so for ever, whatever is learned.  So do two
+tensors that are copies and receive equal gradients, as the members of an ensemble made by deepcopy.
+Blocks that are copies are what a sharded init leaves behind that uses one seed for every shard.
 PYTEST_DONT_REWRITE
 """
 
@@ -21,15 +22,18 @@ def wanted(limits: Limits) -> Wanted:
 
 
 def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
-    """Return two claims per matrix: its units do not stay equal, and no block is a copy."""
+    """Return two claims per matrix: its units, or it and a copy, stay equal; its blocks are copies."""
     equal = frozenset() if trace.training is None else frozenset(trace.training.equal)
+    twins = {} if trace.training is None else {other: one for one, other in trace.training.twins}
     found = []
     for parameter in trace.parameters:
         if len(parameter.shape) < 2 or not parameter.count or not parameter.multiplicative:
             continue
         site = trace.site_of(parameter.name)
         if trace.training is not None and parameter.trainable and parameter.used:
-            found.append(_fact(f"equal/{parameter.name}", site, parameter.name in equal, None))
+            twin = twins.get(parameter.name)
+            alike = parameter.name in equal or twin is not None
+            found.append(_fact(f"equal/{parameter.name}", site, alike, twin))
         copies = parameter.copies
         note = f"{copies} copies" if copies > 1 else None
         found.append(_fact(f"copies/{parameter.name}", site, copies > 1, note))

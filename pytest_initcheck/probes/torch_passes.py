@@ -25,6 +25,9 @@ from pytest_initcheck.probes.torch_outputs import output_tensors
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import FAINT_NOISE, NOISE, STEP, STEPS, Sensitivity, Training
 
+_FEWEST_ENTRIES = 16
+"""Smaller tensors may be equal by luck where weights are quantised, or on purpose."""
+_COMPARED = 8
 _ALIKE = 0.01
 """Rows whose changes differ by less than this share have moved alike: sums round differently."""
 
@@ -43,7 +46,7 @@ def training(
     loss: Callable[..., Any] | None,
     seed: int,
 ) -> Training:
-    """Take normalised gradient steps until every parameter has moved and no matrix has equal rows.
+    """Take normalised gradient steps until every parameter has moved and nothing equal is left.
 
     * ``parameters`` are those that the forward pass used and that ask for a gradient; ``moved`` are
       known to receive one already.
@@ -52,23 +55,30 @@ def training(
     Raises ModelError for a loss that raises or is no single number.
     """
     equal = {name for name, p in parameters.items() if equal_rows(p)}
-    moved_now, reached, steps = set(moved), set(moved), 0
-    if not equal and moved_now == set(parameters):
+    twins = _twins(parameters)
+    moved_now, reached, stepped, steps = set(moved), set(moved), set[str](), 0
+    if not equal and not twins and moved_now == set(parameters):
         return Training(0, (), (), ())  # and no copy of the parameters
     with _put_back(parameters) as before:
-        while steps < STEPS and (equal or moved_now != set(parameters)):
+        while steps < STEPS and (equal or twins or moved_now != set(parameters)):
             gradients = _gradients(forward, call, parameters, loss, seed)
             steps += 1
             reached |= set(gradients)
             alive = {name: g for name, g in gradients.items() if bool(g.any())}
             moved_now |= set(alive)
-            _step(parameters, alive)
-        equal = {n for n in equal if n in moved_now and _stays_equal(before[n], parameters[n])}
+            stepped |= _step(parameters, alive)
+        equal = {n for n in equal if n in stepped and _stays_equal(before[n], parameters[n])}
+        twins = [
+            (one, other)
+            for one, other in twins
+            if {one, other} <= stepped and _stay_alike(before[one], parameters[one], parameters[other])
+        ]
     return Training(
         steps,
         stuck=tuple(name for name in parameters if name in reached and name not in moved_now),
         cut_off=tuple(name for name in parameters if name not in reached),
         equal=tuple(name for name in parameters if name in equal),
+        twins=tuple(twins),
     )
 
 
@@ -89,6 +99,33 @@ def _stays_equal(before: Tensor, after: Tensor) -> bool:
             if bool(apart <= _ALIKE**2 * moved.square().mean()):
                 return True
     return False
+
+
+def _twins(parameters: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """Return the tensors that hold the numbers of an earlier one, as after a deepcopy, each with that.
+
+    A tensor of at most two values, as constants and identities are, was drawn by nobody.
+    """
+    first: dict[tuple[Any, ...], list[str]] = {}
+    found = []
+    for name, parameter in parameters.items():
+        flat = reductions.plain(parameter).reshape(-1)
+        if flat.numel() < _FEWEST_ENTRIES:
+            continue
+        alike = first.setdefault((parameter.shape, *flat[:_COMPARED].tolist()), [])
+        twin = next((n for n in alike if torch.equal(parameters[n], parameter)), None)
+        if twin is None:
+            alike.append(name)
+        elif not bool(((flat == flat.amin()) | (flat == flat.amax())).all()):
+            found.append((twin, name))
+    return found
+
+
+def _stay_alike(before: Tensor, one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors that were equal have moved alike, but for rounding."""
+    moved = reductions.plain(one) - reductions.plain(before)
+    apart = reductions.plain(one) - reductions.plain(other)
+    return bool(apart.square().mean() <= _ALIKE**2 * moved.square().mean())
 
 
 def _rows_and_columns(tensor: Tensor) -> tuple[Tensor, ...]:
@@ -174,8 +211,12 @@ def _takes_two(loss: Callable[..., Any]) -> bool:
     return len(required) == 2
 
 
-def _step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
-    """Move every tensor by the same root mean square, however small its gradient is."""
+def _step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> set[str]:
+    """Move every tensor by the same root mean square, however small its gradient is.
+
+    Returns the names of those that moved: where a gradient is not finite there is no step.
+    """
+    stepped = set()
     with torch.no_grad():
         for name, gradient in gradients.items():
             largest = gradient.abs().amax()
@@ -184,6 +225,8 @@ def _step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> 
             unit = gradient / largest  # squares of small gradients would be zero
             rms = unit.abs().square().mean().sqrt()
             parameters[name].data.sub_((STEP / rms) * unit)
+            stepped.add(name)
+    return stepped
 
 
 # -- noise ---------------------------------------------------------------------------------------

@@ -19,15 +19,30 @@ REASONS = {
     "nonfinite": {("finite", None)},
     "symmetric_init": {("symmetry", None)},
     "zero_init": {("trainable", None)},
+    "no_gradient": {("trainable", None)},
 }
 """What a finding of the corpus is called here: invariant and direction, None for any direction."""
 
 
+LOSSES = {"stoix72_twin_critics_alike": lambda output: (output - 1).square().mean()}
+"""What the report trains a model with, where that is the bug: both critics regress on one target."""
+
+
 def load_cases() -> list[Any]:
     """Return the cases; cases.py is kept word for word and is no part of a package."""
-    name = "initcheck_corpus_cases"
+    return _load("cases")
+
+
+def load_reported() -> list[Any]:
+    """Return the models of reported.py, which builds on cases.py."""
+    _load("cases")
+    return _load("reported")
+
+
+def _load(file: str) -> list[Any]:
+    name = f"initcheck_corpus_{file}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("cases.py"))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{file}.py"))
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)

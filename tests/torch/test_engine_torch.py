@@ -125,17 +125,28 @@ def fixed():
         (unseeded, "draws from unseeded entropy"),
         (fixed, "ignores the seed"),
         (lambda: nn.Sequential(nn.ReLU()), "no parameters"),
-        (lambda: nn.Linear(32, 4), "no activation was seen"),
+        (
+            lambda: Fn(lambda self, x: x + self.b, b=nn.Parameter(torch.ones(1))),
+            "no activation was seen",
+        ),
         (lambda: nn.Linear(32, 4, device="meta"), "meta device"),
         (lambda: Fn(lambda self, x: self.fc(x).relu().sum(), fc=nn.Linear(32, 4)), "a loss perhaps"),
     ],
-    ids=["entropy", "fixed seed", "no parameters", "linear", "meta", "loss"],
+    ids=["entropy", "fixed seed", "no parameters", "no layers", "meta", "loss"],
 )
 def test_a_model_that_cannot_be_judged(factory, message):
     report = check(factory)
     assert report.verdict == "error"
     assert message in report.error
     assert "\n" not in report.error
+
+
+def test_a_linear_model_is_judged_where_every_operation_is_known():
+    assert check(lambda: nn.Linear(32, 4)).verdict == "pass"
+    report = check(lambda: nn.Sequential(*[linear(32, 32, 1.0) for _ in range(3)]))
+    assert [finding.invariant for finding in report.failures] == ["variance"]
+    hidden = Fn(lambda self, x: self.fc(x).sinc(), fc=nn.Linear(32, 4))
+    assert "no activation was seen" in check(hidden).error
 
 
 def test_a_constant_init_is_deterministic_and_judged():

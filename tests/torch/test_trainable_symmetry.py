@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -275,6 +278,69 @@ def test_shards_of_one_seed_are_copies(count, axis):
     assert finding.site == "second"
     assert f"second.weight is made of {count} copies of one block" in finding.message
     assert "one seed" in finding.cause
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_blocks_of_an_identity_were_drawn_by_nobody(groups):
+    def factory():
+        conv = nn.Conv2d(16, 16, 3, padding=1, groups=groups)
+        nn.init.dirac_(conv.weight, groups=groups)
+        return nn.Sequential(conv, nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1))
+
+    assert check(factory, inputs=ic.images(16, 8, 8, batch=16)).verdict == "pass"
+
+
+class Members(nn.Module):
+    """An ensemble whose second member is a deepcopy of the first."""
+
+    def __init__(self, copied=True, averaged=True):
+        super().__init__()
+        self.one = nn.Sequential(nn.Linear(D, D), nn.Tanh(), nn.Linear(D, 4))
+        self.other = copy.deepcopy(self.one)
+        if not copied:
+            for layer in self.other[::2]:
+                layer.reset_parameters()
+        self.averaged = averaged
+
+    def forward(self, x):
+        both = torch.stack([self.one(x), self.other(x)])
+        return both.mean(0) if self.averaged else both.transpose(0, 1)
+
+
+def onto_one_target(output):
+    return (output - 1).square().mean()
+
+
+def test_members_that_are_copies_and_stay_so():
+    report = check(Members)
+    assert [finding.invariant for finding in report.failures] == ["symmetry"]
+    [finding] = report.failures
+    assert "other.0.weight and one.0.weight are equal, and stay so" in finding.message
+    assert "deepcopy" in finding.fix
+
+
+def test_members_that_are_copies_until_their_losses_differ():
+    apart = functools.partial(Members, averaged=False)
+    assert check(apart).verdict == "pass"
+    assert check(apart, loss=onto_one_target).invariants["symmetry"].verdict == "fail"
+
+
+def test_members_that_were_drawn_one_by_one():
+    for averaged in (True, False):
+        factory = functools.partial(Members, copied=False, averaged=averaged)
+        assert check(factory, loss=onto_one_target).verdict == "pass"
+
+
+def test_where_gradients_are_not_finite_nothing_is_said_of_equal_units():
+    def factory():
+        model = Net()
+        nn.init.zeros_(model.second.weight)
+        model.second.bias.data[0] = torch.nan
+        return model
+
+    report = check(factory)
+    assert report.invariants["finite"].verdict == "fail"
+    assert report.invariants["symmetry"].verdict != "fail"
 
 
 def test_repeated_channels_for_a_sub_pixel_convolution_are_none():
