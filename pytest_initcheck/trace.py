@@ -262,12 +262,18 @@ class Trace:
         return next(inside, -1)
 
     def leading_to(self, ends: set[int]) -> frozenset[int]:
-        """Return these sites and all that they depend on."""
+        """Return these sites and all that they depend on.
+
+        A softmax over one entry is 1 whatever it reads.
+        """
         found: set[int] = set()
         waiting = [index for index in ends if index >= 0]
         while waiting:
             index = waiting.pop()
-            if index not in found:
-                found.add(index)
-                waiting.extend(self.sites[index].reads)
+            if index in found:
+                continue
+            found.add(index)
+            site = self.sites[index]
+            if site.kind != "softmax" or site.value.low < site.value.high:
+                waiting.extend(site.reads)
         return frozenset(found)

@@ -4,8 +4,9 @@ At step 0 a tensor behind a zero head, a zero gate or a zero branch has none, on
 adaLN-zero need two normalised steps, nothing good needs more.  A tensor that still has none has both
 factors of a product at zero, a dead unit above it, or no path through autograd.
 
-Biases go with their layer: behind a normalisation or a softmax theirs is zero by nature.  What the
-forward pass did not read on these inputs is listed and not judged.  PYTEST_DONT_REWRITE
+What is only added, as biases are, goes with the layers around it: behind a normalisation or a softmax
+its gradient is zero by nature.  What the output does not depend on, on these inputs, is listed and not
+judged.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -42,11 +43,8 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
 
 
 def judged(trace: Trace) -> tuple[Parameter, ...]:
-    """Return the tensors that must move: trainable, used, and no bias of a layer or normalisation."""
-    biases = {site.bias.name for site in trace.sites if site.bias is not None}
-    return tuple(
-        p for p in trace.parameters if p.trainable and p.used and p.count and p.name not in biases
-    )
+    """Return the tensors that must move: trainable, used, and not only ever added."""
+    return tuple(p for p in trace.parameters if p.trainable and p.used and p.count and p.multiplicative)
 
 
 def seeds_wanted(trace: Trace, limits: Limits) -> int:

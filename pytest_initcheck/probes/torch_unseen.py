@@ -70,26 +70,31 @@ def unseen(
 
 
 def without_dead_ends(trace: Trace) -> Trace:
-    """Return the trace with what is computed for nothing listed as such, not as cut off.
+    """Return the trace with what is computed for nothing listed as such, not as stuck or cut off.
 
-    The last block of many residual stacks computes a skip that nobody reads.
+    The last block of many residual stacks computes a skip that nobody reads; over one position attention
+    has nothing to choose, whatever its queries and keys are.
     """
-    if trace.training is None or not trace.training.cut_off:
+    training = trace.training
+    if training is None or not (training.cut_off or training.stuck):
         return trace
     reach = trace.leading_to({trace.output, *trace.returned})
-    sites = {name: trace.site_of(name) for name in trace.training.cut_off}
-    ends = [name for name, site in sites.items() if site >= 0 and site not in reach]
-    cut_off = tuple(name for name in trace.training.cut_off if name not in ends)
+    read = {p.name for i in reach for p in (trace.sites[i].weight, trace.sites[i].bias) if p is not None}
+    ends = []
+    for name in (*training.cut_off, *training.stuck):
+        site = trace.site_of(name)
+        if site >= 0 and site not in reach and name not in read:
+            ends.append(name)
     return replace(
         trace,
         parameters=tuple(replace(p, used=False) if p.name in ends else p for p in trace.parameters),
-        training=replace(trace.training, cut_off=cut_off),
-        unobserved=(
-            *trace.unobserved,
-            *(
-                (name, "the model computes with it and returns nothing of that")
-                for name in sites
-                if name in ends
-            ),
+        training=replace(
+            training,
+            stuck=tuple(name for name in training.stuck if name not in ends),
+            cut_off=tuple(name for name in training.cut_off if name not in ends),
         ),
+        unobserved=(*trace.unobserved, *((name, _FOR_NOTHING) for name in ends)),
     )
+
+
+_FOR_NOTHING = "the model computes with it and returns nothing of that"

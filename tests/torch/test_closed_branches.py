@@ -107,3 +107,21 @@ def test_a_running_maximum_is_no_activation(start):
 
     report = ic.check(Running, inputs=ic.normal(D))
     assert report.verdict == "pass", str(report)
+
+
+@pytest.mark.parametrize("positions", [1, 4])
+def test_attention_over_one_position_has_nothing_to_choose(positions):
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q, self.k, self.v, self.head = (nn.Linear(D, D) for _ in range(4))
+            self.place = nn.Parameter(torch.zeros(positions))
+
+        def forward(self, x):
+            scores = self.q(x) @ self.k(x).transpose(1, 2) / D**0.5 + self.place
+            return self.head(torch.relu((scores.softmax(-1) @ self.v(x)).mean(1)))
+
+    report = ic.check(Attention, inputs=ic.normal(positions, D))
+    assert report.verdict == "pass", str(report)
+    listed = [line for line in report.unobserved if "q.weight" in line]
+    assert bool(listed) is (positions == 1)
