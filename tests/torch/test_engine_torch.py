@@ -127,7 +127,7 @@ def fixed():
         (lambda: nn.Sequential(nn.ReLU()), "no parameters"),
         (lambda: nn.Linear(32, 4), "no activation was seen"),
         (lambda: nn.Linear(32, 4, device="meta"), "meta device"),
-        (lambda: nn.LazyLinear(4), "lazy"),
+        (lambda: Fn(lambda self, x: x.relu(), fc=nn.LazyLinear(4)), "lazy"),
         (lambda: Fn(lambda self, x: self.fc(x).relu().sum(), fc=nn.Linear(32, 4)), "a loss perhaps"),
     ],
     ids=["entropy", "fixed seed", "no parameters", "linear", "meta", "lazy", "loss"],
