@@ -177,7 +177,8 @@ def _known(z: _Values, y: _Values, inside: set[str], tolerance: float) -> str | 
     else:
         candidates = _HALVED if bent else _SMOOTH
     slope, offset = np.polyfit(z, y, 1) if np.ptp(z) > 0 else (0.0, y[0])
-    if abs(slope) * np.ptp(z) > allowed and np.abs(slope * z + offset - y).max() <= allowed:
+    exact = tolerance * float(np.abs(y).max())
+    if abs(slope) * np.ptp(z) > exact and np.abs(slope * z + offset - y).max() <= exact:
         return None  # nothing is bent on this sample
     errors = {name: float(np.abs(activation(name).phi(z) - y).max()) for name in candidates}
     best = min(errors, key=lambda name: errors[name])

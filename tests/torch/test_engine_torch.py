@@ -130,9 +130,10 @@ def fixed():
             "no activation was seen",
         ),
         (lambda: nn.Linear(32, 4, device="meta"), "meta device"),
+        (lambda: Fn(lambda self, x: x.relu(), fc=nn.LazyLinear(4)), "lazy"),
         (lambda: Fn(lambda self, x: self.fc(x).relu().sum(), fc=nn.Linear(32, 4)), "a loss perhaps"),
     ],
-    ids=["entropy", "fixed seed", "no parameters", "no layers", "meta", "loss"],
+    ids=["entropy", "fixed seed", "no parameters", "no layers", "meta", "lazy", "loss"],
 )
 def test_a_model_that_cannot_be_judged(factory, message):
     report = check(factory)

@@ -129,7 +129,7 @@ def test_the_draw_is_random_outside_of_a_check(name):
     assert not torch.equal(model(X), model(X))
 
 
-def test_dropout_on_the_last_axis_of_a_deep_net_does_not_change_a_verdict():
+def test_dropout_written_out_in_a_deep_net_does_not_change_a_verdict():
     deep = ic.check(lambda: Net(uniform_mask, depth=12), inputs=ic.normal(16), only="variance")
     assert deep.verdict == "pass", str(deep)
 

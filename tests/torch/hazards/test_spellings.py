@@ -205,6 +205,27 @@ def test_a_dead_layer_is_dead_in_every_spelling(name):
     assert [s.dead for s in activations(found)] == [1.0] * 3
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    ("phi", "name"),
+    [
+        ("relu", "half of both"),
+        ("tanh", "by exponentials"),
+        ("sigmoid", "by exponential"),
+        ("silu", "quotient"),
+        ("mish", "product"),
+        ("softsign", "written"),
+        ("hardsigmoid", "written"),
+        ("elu", "two halves"),
+    ],
+)
+def test_other_precisions_are_seen_alike(phi, name, dtype):
+    torch.manual_seed(1)
+    model = Layers(SPELLINGS[phi][name], 15.0 if phi in HARD else 3.0).to(dtype)
+    found = probe.trace(model, Call((X.to(dtype),), {}), mode="train", seed=0)
+    assert [s.activation for s in activations(found)] == [phi] * 3
+
+
 def test_a_gate_on_its_own_input_is_no_unit_that_saturates():
     found = seen(lambda z: z * torch.sigmoid(1.702 * z), 3.0)
     assert [s.saturated for s in found.sites] == [None] * len(found.sites)

@@ -360,11 +360,10 @@ def test_what_hides_its_operations_or_holds_no_numbers_is_refused(make, message,
 # -- lazy ------------------------------------------------------------------------------------------
 
 
-def lazy(std=None):
-    model = nn.Sequential(
+def lazy():
+    return nn.Sequential(
         nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)
     )
-    return model
 
 
 def test_lazy_modules_are_drawn_by_a_first_forward_pass():
