@@ -57,7 +57,7 @@ def row(case: Any, seed: int) -> bool:
     what = report.error or ", ".join(failed)
     mark = "" if right else "   WRONG, expected " + (", ".join(sorted(case.expect)) or "no failure")
     print(
-        f"{case.verdict:4} {case.name:34} {seed:3} {report.verdict:12} {report.seeds:4} "
+        f"{case.verdict:4} {case.name:40} {seed:3} {report.verdict:12} {report.seeds:4} "
         f"{report.seconds:6.1f} s  {what}{mark}",
         flush=True,
     )
@@ -77,7 +77,7 @@ def main() -> int:
     unknown = sorted(set(options.only or ()) - set(names))
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; known: {', '.join(names)}")
-    print(f"{'':4} {'case':34} {'seed':>3} {'verdict':11} {'inits':>4} {'time':>7}   failed")
+    print(f"{'':4} {'case':40} {'seed':>3} {'verdict':11} {'inits':>4} {'time':>7}   failed")
     right: dict[str, list[bool]] = {"bad": [], "good": []}
     for case in chosen(options):
         right[case.verdict] += [row(case, seed) for seed in options.seeds]

@@ -38,7 +38,7 @@ def measure(trace: Trace, limits: Limits, seeds: int) -> tuple[Measure, ...]:
         return _chaos(trace)
     found: list[Measure] = []
     for run in runs(trace):
-        found.extend(_follows_map(run, math.log(factor), seeds))
+        found.extend(_follows_map(trace, run, math.log(factor), seeds))
     return tuple(found)
 
 
@@ -80,19 +80,39 @@ def _chaos(trace: Trace) -> tuple[Measure, ...]:
 # -- the textbook property -------------------------------------------------------------------------
 
 
-def matched_backward(layer: Layer, after: Layer) -> tuple[float, float]:
+def matched_backward(trace: Trace, layer: Layer, after: Layer) -> tuple[float, float]:
     """Return the range of E g^2 at this layer over that at the next, for matched weights.
 
     E g_l^2 = sigma_w^2 (n_{l+1} / n_l) E[phi'^2] E g_{l+1}^2 (principles.md 1.11), the weights of the
-    next layer being matched forward (any textbook gain) or backward (then the ratio is 1).
+    next layer being matched forward (any textbook gain) or backward (then fan_out Var w = gain^2).
+    n counts all elements that the next layer reads and puts out, positions too: one input reaches
+    n_{l+1} fan_in / n_l outputs, also where a stride or a flattened image is between.
     """
-    units, units_after = max(layer.site.units, 1), max(after.site.units, 1)
+    n, n_after = max(after.read.value.count, 1), max(after.site.value.count, 1)
     slope = theory.chi_1(after.reads_through, 1.0, q=max(layer.site.value.second_moment, 1e-12))
-    low, high = (s * slope * units_after / units for s in matched_range(after))
-    return min(low, 1.0), max(high, 1.0)
+    low, high = (s * slope * n_after / n for s in matched_range(after))
+    pooled = _passed_by_pools(trace, layer.site.index, after.read.index)
+    return min(low, 1.0) * pooled, max(high, 1.0) * pooled
 
 
-def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
+def _passed_by_pools(trace: Trace, start: int, end: int) -> float:
+    """Return which share of E g^2 the pools between two sites pass on.
+
+    A maximum over k values sends the whole gradient to one of them, a mean 1/k of it to each, a sum all
+    of it: with k = n / n' the second moment falls by k, by k^2, or not at all.
+    """
+    share, index = 1.0, end
+    while index > start and trace.sites[index].reads:
+        site = trace.sites[index]
+        index = site.reads[0]
+        if site.kind == "pool" and site.op != "sum":
+            kept = site.value.count / max(trace.sites[index].value.count, 1)
+            picks = "max" in site.op or "min" in site.op
+            share *= kept if picks else kept**2
+    return share
+
+
+def _follows_map(trace: Trace, run: Run, reach: float, seeds: int) -> list[Measure]:
     layers = [
         layer
         for layer in run.layers
@@ -105,7 +125,7 @@ def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
         assert layer.site.gradient is not None
         assert after.site.gradient is not None
         ratio = layer.site.gradient.second_moment / after.site.gradient.second_moment
-        low, high = matched_backward(layer, after)
+        low, high = matched_backward(trace, layer, after)
         above, below = above + math.log(ratio / high), below + math.log(ratio / low)
         more_b, more_v = step_spread(after)
         # both bound what luck does so far: layer by layer, and over the whole run

@@ -184,6 +184,52 @@ def test_a_matched_init_follows_the_backward_map(gain, phi):
     assert report.invariants["gradient"].verdict == "pass"
 
 
+def convnet(*between, stride=1, gain=1.0):
+    """Matched convolutions with something between them, a flattened image, a matched layer, a head."""
+
+    def factory():
+        layers = [nn.Conv2d(3, 32, 3, padding=1)]
+        for make in between:
+            layers += [nn.ReLU(), make(), nn.Conv2d(32, 32, 3, stride, padding=1)]
+        layers += [nn.ReLU(), nn.Flatten(), nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 5)]
+        model = nn.Sequential(*layers)
+        model(torch.zeros(1, 3, 16, 16))
+        for layer in model:
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                layer.weight.data.mul_(gain)
+                nn.init.zeros_(layer.bias)
+        return model
+
+    return factory
+
+
+IMAGES = ic.images(3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        convnet(nn.Identity),
+        convnet(lambda: nn.MaxPool2d(2), lambda: nn.MaxPool2d(2)),
+        convnet(lambda: nn.AvgPool2d(2), lambda: nn.AvgPool2d(2)),
+        convnet(nn.Identity, nn.Identity, stride=2),
+        convnet(lambda: nn.AdaptiveAvgPool2d(1)),
+    ],
+    ids=["flattened", "max pools", "mean pools", "strides", "global mean"],
+)
+def test_the_backward_map_counts_positions(factory):
+    report = check(factory, IMAGES, gradient=10)
+    assert report.invariants["gradient"].verdict == "pass", str(report)
+
+
+@pytest.mark.parametrize(("gain", "direction"), [(6.0, "exploding"), (0.15, "vanishing")])
+def test_a_convnet_of_a_wrong_gain_leaves_the_backward_map(gain, direction):
+    pools = convnet(lambda: nn.MaxPool2d(2), lambda: nn.MaxPool2d(2), gain=gain)
+    report = check(pools, IMAGES, gradient=10)
+    assert [finding.direction for finding in report.failures] == [direction]
+
+
 @pytest.mark.parametrize(
     ("gain", "direction"), [(2.2, "exploding"), (0.7, "vanishing")], ids=["too large", "too small"]
 )
