@@ -287,7 +287,7 @@ MUTANTS = (
     ),
     Mutant(
         "masks by their mean",
-        "probes/torch_noise.py",
+        "probes/torch_dropout.py",
         "                return func(other, probability)\n",
         "                pass\n",
         "tests/torch/hazards/test_noise.py::test_dropout_is_off_in_every_spelling",
