@@ -95,7 +95,7 @@ def _untested(reasons: list[str | None]) -> list[str | None]:
 _NOT_APPLICABLE = {
     "saturation": "no hidden layer has a bounded activation",
     "dead-relu": "no layer has rectifier units",
-    "inputs": "tokens and one-hot inputs have no scale to judge",
+    "inputs": "tokens, one-hot rows and what a normalisation reads first have no scale to judge",
     "variance": "no run of layers was seen",
     "gradient": "batch normalisation amplifies noise by design, or no run of layers was seen",
     "trainable": "gradients of single tensors are not seen here, or none is trainable",
