@@ -264,7 +264,8 @@ class Trace:
     def leading_to(self, ends: set[int]) -> frozenset[int]:
         """Return these sites and all that they depend on.
 
-        A softmax over one entry is 1 whatever it reads.
+        Attention over one position is 1 whatever its queries and keys are: how many there are is for the
+        inputs to say.  A softmax over the one unit of a layer is the model's own.
         """
         found: set[int] = set()
         waiting = [index for index in ends if index >= 0]
@@ -274,6 +275,13 @@ class Trace:
                 continue
             found.add(index)
             site = self.sites[index]
-            if site.kind != "softmax" or site.value.low < site.value.high:
+            if not self._chooses_nothing(site):
                 waiting.extend(site.reads)
         return frozenset(found)
+
+    def _chooses_nothing(self, site: Site) -> bool:
+        if site.kind != "softmax" or site.value.low < site.value.high:
+            return False
+        while site.reads and site.kind not in ("linear", "matmul", "embedding", "recurrent"):
+            site = self.sites[site.reads[0]]
+        return site.kind == "matmul"

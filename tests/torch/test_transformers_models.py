@@ -218,7 +218,7 @@ def test_inputs_that_cannot_be_inferred_are_one_item_s_error(pytester):
     result = pytester.runpytest_inprocess(
         "--initcheck-model", "hf-tiny:decision_transformer", "-p", "no:cacheprovider", "-W", "default"
     )
-    result.assert_outcomes(failed=5)
+    result.assert_outcomes(failed=8)
     result.stdout.fnmatch_lines(
         [
             "ERROR hf-tiny:decision_transformer  the inputs of DecisionTransformerModel cannot be inferred "
@@ -251,7 +251,7 @@ def test_on_the_command_line(pytester):
     result = pytester.runpytest_inprocess(
         "--initcheck-model", "hf-tiny:gpt2", "-p", "no:cacheprovider", "-v", "-W", "default"
     )
-    result.assert_outcomes(passed=3, skipped=2)
+    result.assert_outcomes(passed=6, skipped=2)
     result.stdout.fnmatch_lines(["hf-tiny:gpt2::finite PASSED*", "hf-tiny:gpt2::variance PASSED*"])
 
 
@@ -260,7 +260,7 @@ def test_other_inputs_win_on_the_command_line(pytester):
         "--initcheck-model", "hf-tiny:gpt2", "--initcheck-inputs", "tokens(9999):16@8",
         "-p", "no:cacheprovider", "-W", "default", "-k", "finite",
     )  # fmt: skip
-    result.assert_outcomes(failed=1, deselected=4)
+    result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(
         ["ERROR hf-tiny:gpt2  *the model raised IndexError on input (8, 16) int64*"]
     )
