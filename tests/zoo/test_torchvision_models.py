@@ -106,5 +106,5 @@ def test_on_the_command_line(pytester):
     result = pytester.runpytest_inprocess(
         "--initcheck-model", "torchvision:squeezenet1_1", "-p", "no:cacheprovider", "-W", "default", "-v"
     )
-    result.assert_outcomes(passed=6, skipped=2)
+    result.assert_outcomes(passed=7, skipped=1)
     result.stdout.fnmatch_lines(["torchvision:squeezenet1_1::dead-relu PASSED*"])
