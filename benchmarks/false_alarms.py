@@ -26,8 +26,18 @@ from pytest_initcheck import evidence, probes, theory
 from pytest_initcheck.config import resolve
 from pytest_initcheck.factory import Seeds, number
 from pytest_initcheck.inputs import parse, source
-from pytest_initcheck.invariants import dead_relu, finite, inputs, saturation, variance
+from pytest_initcheck.invariants import (
+    dead_relu,
+    finite,
+    gradient,
+    inputs,
+    saturation,
+    symmetry,
+    trainable,
+    variance,
+)
 from pytest_initcheck.networks import textbook_depth
+from pytest_initcheck.trace import Wanted
 
 WIDTHS = (16, 32, 64, 128, 256, 512)
 DEPTHS = (1, 2, 5, 10, 20, 50)
@@ -246,11 +256,10 @@ def violations(task: tuple[tuple[Any, ...], int]) -> tuple[Net, int, int, dict[t
     """Count, per claim, the replicates of a correct init outside the widened limit."""
     shape, draws = task
     net = Net(*shape)
-    asked, default = resolve(("call", {"variance": 10.0})), resolve()
-    modules = [
-        *((module, default) for module in (finite, inputs, saturation, dead_relu, variance)),
-        (variance, asked),
-    ]
+    asked, default = resolve(("call", {"variance": 10.0, "gradient": 10.0})), resolve()
+    unasked = (finite, inputs, saturation, dead_relu, variance, gradient, trainable, symmetry)
+    modules = [*((module, default) for module in unasked), (variance, asked), (gradient, asked)]
+    wanted = Wanted(site_gradients=True, noise=True, steps=True)
     inputs_of = source(net.distribution)
     seeds = Seeds(12345, net.text)
     hits: Counter[tuple[str, str]] = Counter()
@@ -262,7 +271,7 @@ def violations(task: tuple[tuple[Any, ...], int]) -> tuple[Net, int, int, dict[t
         drawn += 1
         model = net.factory()(np.random.default_rng(number(weights)))
         call = inputs_of.sample(np.random.default_rng(draw))
-        return probes.probe_for(model).trace(model, call, mode="train", seed=number(draw))
+        return probes.probe_for(model).trace(model, call, mode="train", seed=number(draw), wanted=wanted)
 
     first = trace()
     affordable = max(1, 2**26 // first.elements)
