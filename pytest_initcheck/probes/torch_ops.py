@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -139,6 +139,7 @@ MATMULS = frozenset(
 LOOK_UPS = frozenset({"embedding", "_embedding_bag", "_embedding_bag_forward_only"})
 NON_NEGATIVE = frozenset({"relu", "relu6"})
 CONCATENATIONS = frozenset({"cat", "stack", "concat"})
+DROPOUTS = frozenset({"bernoulli", "native_dropout"})
 COMPARISONS = frozenset({"gt", "ge"})
 
 
@@ -150,25 +151,17 @@ def called(func: Any) -> tuple[str, bool, bool]:
     return name[:-1] if in_place else name, in_place, bool(func._schema.is_mutable)
 
 
-def tensors_in(values: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """Return the tensors among these values, and in the lists among them."""
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from tensors_in(value)
-
-
-def without_dropout(func: Any, args: Arguments, kwargs: Mapping[str, Any]) -> Any:
+def without_dropout(func: Any, args: Arguments, kwargs: Mapping[str, Any], *, signal: bool) -> Any:
     """Return what a draw of dropout or stochastic depth is replaced by, None for another operation.
 
-    Its mean takes its place, which leaves E[x].
+    Its mean takes its place, which leaves E[x].  ``signal`` says that the probabilities of a draw are a
+    value of the model's: then it is no mask.
     """
     name, in_place, _ = called(func)
     if name == "bernoulli" and in_place:
         probability = args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
         return args[0].fill_(probability)
-    if name == "bernoulli" and not args[0].requires_grad:
+    if name == "bernoulli" and not signal:
         given = args[1] if len(args) > 1 else kwargs.get("p")
         return torch.full_like(args[0], given) if isinstance(given, float) else args[0].clone()
     if name == "native_dropout":

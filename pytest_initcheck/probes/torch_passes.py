@@ -21,6 +21,7 @@ from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.torch_origins import tensors_in
 from pytest_initcheck.probes.torch_outputs import output_tensors
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import FAINT_NOISE, NOISE, STEP, STEPS, Sensitivity, Training
@@ -294,7 +295,8 @@ class Calm(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        calm = ops.without_dropout(func, args, kwargs or {})
+        signal = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
+        calm = ops.without_dropout(func, args, kwargs or {}, signal=signal)
         return func(*args, **(kwargs or {})) if calm is None else calm
 
 
@@ -323,7 +325,7 @@ class Noise(Calm):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        tensors = list(ops.tensors_in((*args, *kwargs.values())))
+        tensors = list(tensors_in((*args, *kwargs.values())))
         raw = [t for t in tensors if t in self._raw]
         learned = any(t in self._learned for t in tensors)
         meets = bool(raw) and learned
@@ -334,7 +336,7 @@ class Noise(Calm):
             args = tuple(self._noised(a) for a in args)
         out = super().__torch_dispatch__(func, types, args, kwargs)
         created = name in ops.CREATIONS
-        for tensor in ops.tensors_in((out,)):
+        for tensor in tensors_in((out,)):
             if meets and not any(t.is_floating_point() for t in raw) and tensor.is_floating_point():
                 self._learned[tensor] = True
                 tensor.add_(self._noise_for(tensor))

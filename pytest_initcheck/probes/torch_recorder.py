@@ -103,21 +103,13 @@ class Recorder(TorchDispatchMode):
         op, in_place, writes = ops.called(func)
         if writes:
             self._kept.before_write(tensors_in((*args, *kwargs.values())))
-        if op == "bernoulli" and in_place:
-            # dropout and stochastic depth: the draw is replaced by its mean, which leaves E[x]
-            probability = (
-                args[1] if len(args) > 1 and isinstance(args[1], float) else kwargs.get("p", 0.5)
-            )
-            return args[0].fill_(probability)
-        if op == "bernoulli" and not self.origins.is_site(args[0]):
-            # probabilities that are no signal: a mask
-            given = args[1] if len(args) > 1 else kwargs.get("p")
-            return torch.full_like(args[0], given) if isinstance(given, float) else args[0].clone()
-        if op == "native_dropout":
-            kept = args[0].clone()
-            if (source := self.origins.of(args[0])) is not None:
-                self.origins.remember(kept, source)
-            return kept, torch.ones_like(args[0], dtype=torch.bool)
+        if op in ops.DROPOUTS:
+            calm = ops.without_dropout(func, args, kwargs, signal=self.origins.is_site(args[0]))
+            if calm is not None:
+                source = self.origins.of(args[0]) if op == "native_dropout" else None
+                if source is not None:
+                    self.origins.remember(calm[0], source)
+                return calm
         tensors = list(tensors_in(args)) + list(tensors_in(kwargs.values()))
         origins = [self.origins.of(tensor) for tensor in tensors]
         reads = tuple(dict.fromkeys(o.site for o in origins if o is not None and o.site >= 0))

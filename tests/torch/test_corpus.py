@@ -10,7 +10,6 @@ import pytest
 
 import pytest_initcheck as ic
 from pytest_initcheck import replicates
-from pytest_initcheck.config import INVARIANTS
 
 PATH = Path(__file__).parents[1] / "corpus" / "expectations.py"
 
@@ -23,10 +22,7 @@ def load():
 
 
 expectations = load()
-HAS_TRAINABLE = "trainable" in {row.name for row in INVARIANTS}
-# both factors are zero, so nothing trains: that is for the invariant `trainable` to say
-LATER = () if HAS_TRAINABLE else ("sapt11_lora_both_zero",)
-CASES = [case for case in expectations.load_cases() if not case.needs and case.name not in LATER]
+CASES = [case for case in expectations.load_cases() if not case.needs]
 
 
 def named(verdict):
@@ -58,7 +54,7 @@ def test_a_bad_model_fails_for_its_reason(case):
 
 
 def test_the_corpus_is_whole():
-    assert len(CASES) == 26 - len(LATER)
+    assert len(CASES) == 26
     assert {case.verdict for case in CASES} == {"good", "bad"}
     findings = set().union(*(case.expect for case in expectations.load_cases()))
     assert findings <= set(expectations.REASONS)
