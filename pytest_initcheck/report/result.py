@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import VIOLATIONS, InitCheckError
 
 VERDICT_ORDER = ("error", "fail", "inconclusive", "pass")
@@ -14,8 +15,44 @@ VERDICT_ORDER = ("error", "fail", "inconclusive", "pass")
 
 
 @dataclass(frozen=True)
+class Fix:
+    """A change that mends a cause, and what the check measured with it.
+
+    * ``advice`` says it in words, ``code`` can be pasted where the model is built (or fed); it is empty
+      where only the author of the model can make the change.
+    * ``edits`` are the same change as data.
+    * ``helped`` is None where it was not tried; ``result`` says what was measured, or why it was not.
+    * ``curve`` has the second moment of each of the report's sites after the fix, () where not known.
+    """
+
+    advice: str
+    code: str = ""
+    edits: tuple[Edit, ...] = ()
+    framework: str | None = None
+    helped: bool | None = None
+    result: str = ""
+    curve: tuple[float | None, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "advice": self.advice,
+            "code": self.code,
+            "helped": self.helped,
+            "result": self.result,
+        }
+
+
+@dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or that could not be decided, and where it starts."""
+    """One thing that is wrong, or that could not be decided, and where it starts.
+
+    * ``place`` describes the site: ``features.4 (Linear 256->256, then relu)``.
+    * ``message`` is what was seen, short enough for a first line; ``detail`` says more.
+    * ``kind`` names the cause (``init gain``, ``input scale``), ``cause`` tells it with its figures.
+    * ``costs`` is what it does to training.
+    * ``also`` are the other invariants that fail for the same cause.
+    * ``fixes`` in the order in which they were tried; ``fix`` is the text of the best.
+    """
 
     invariant: str
     severity: str
@@ -28,19 +65,31 @@ class Finding:
     cause: str
     fix: str
     proof: str
+    kind: str = ""
+    place: str = ""
+    detail: str = ""
+    costs: str = ""
+    also: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "invariant": self.invariant,
+            "also": list(self.also),
             "severity": self.severity,
             "verdict": self.verdict,
             "direction": self.direction,
             "site": self.site,
             "value": json_number(self.value),
             "limit": [json_number(bound) for bound in self.limit],
+            "place": self.place,
             "message": self.message,
+            "detail": self.detail,
+            "kind": self.kind,
             "cause": self.cause,
+            "costs": self.costs,
             "fix": self.fix,
+            "fixes": [fix.to_dict() for fix in self.fixes],
             "proof": self.proof,
         }
 
@@ -143,6 +192,15 @@ class Report:
     @property
     def failures(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def fixes(self) -> tuple[Fix, ...]:
+        """The fixes of all failures, of each the one that helped first."""
+        return tuple(
+            fix
+            for finding in self.failures
+            for fix in sorted(finding.fixes, key=lambda each: not each.helped)
+        )
 
     def raise_if_failed(self, invariant: str | None = None) -> None:
         """Raise the first failure, as the subclass of InitCheckError that belongs to its invariant.

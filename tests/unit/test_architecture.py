@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     ("errors",),
-    ("config", "activations", "distributions", "sequential", "trace"),
+    ("config", "activations", "distributions", "edits", "sequential", "trace"),
     ("declare", "inputs", "numpy", "theory"),
     ("initializers", "libraries", "parametrize", "runs"),
     ("networks", "probes", "specs"),
