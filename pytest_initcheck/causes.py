@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from pytest_initcheck import theory
 from pytest_initcheck.edits import Edit
@@ -30,7 +31,7 @@ from pytest_initcheck.runs import (
     run_spread,
     runs,
 )
-from pytest_initcheck.tensor_causes import owner_of, why_tensor
+from pytest_initcheck.tensor_causes import owner_of, why_stopped, why_tensor
 from pytest_initcheck.trace import InputColumns, Parameter, Site, Trace
 
 _NARROW = 8
@@ -38,6 +39,9 @@ _WOUND = 3.0
 """Phases beyond about pi wind around: neighbours are no longer told from others."""
 _UNUSUAL_NORM = 4.0
 """A normalisation that puts out four times the second moment of a usual one is worth naming."""
+_TOO_LARGE = 1.5
+_UNUSUAL_SUM = 4.0
+_SUMS = ("sum", "cumsum", "index_add", "scatter_add", "segment_reduce", "logsumexp")
 _FOREIGN = 1e4
 """Root mean square of a tensor that no scheme draws."""
 
@@ -58,10 +62,12 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None) -> Wh
             return found
     if invariant == "saturation" and site is not None and site.kind in ("softmax", "attention"):
         return _why_one_hot(trace, site)
+    if measure.direction == "vanishing" and (found := why_stopped(trace)) is not None:
+        return found
     if invariant == "gradient" and (found := _why_phases(trace)) is not None:
         return found
     if site is None or site.kind not in LINEAR:
-        return _nothing_stands_out()
+        return _why_sums(trace, measure) or _nothing_stands_out()
     if invariant == "dead-relu" and (found := _why_output(trace, site)) is not None:
         return found
     narrowest = min((unit.units for unit in rectifiers(trace)), default=_NARROW)
@@ -124,15 +130,28 @@ def _why_memory(trace: Trace) -> Why:
     first = bad[0]
     others = [p for p in trace.parameters if not p.non_finite and p.second_moment > _FOREIGN**2]
     known = {site.weight.name: site.weight for site in trace.sites if site.weight is not None}
-    wrong = [known.get(p.name, p) for p in [*bad, *others]]
+    wrong = [replace(known.get(p.name, p), multiplicative=p.multiplicative) for p in [*bad, *others]]
     more = f", and {', '.join(p.name for p in wrong[1:])} with it" if len(wrong) > 1 else ""
     return Why(
         "uninitialised memory",
         f"{first.name} holds {first.non_finite} numbers that are NaN or infinite{more}: memory that was "
         "never initialised, or a draw that overflows (a tensor made with empty() holds whatever was in "
         "memory)",
-        (drawn(wrong, _after(trace, first)),),
+        (_initialised(trace, wrong),),
         place=owner_of(trace, first),
+    )
+
+
+def _initialised(trace: Trace, wrong: list[Parameter]) -> Remedy:
+    """Return the draw of what multiplies, and zeros for what is only added."""
+    added = [p for p in wrong if not p.multiplicative]
+    weights = [p for p in wrong if p.multiplicative]
+    parts = [drawn(weights, _after(trace, weights[0]))] if weights else []
+    if added:
+        names = ", ".join(p.name for p in added)
+        parts.append(filled(f"start {names} at 0", added, 0.0))
+    return Remedy(
+        "; ".join(part.advice for part in parts), tuple(edit for part in parts for edit in part.edits)
     )
 
 
@@ -184,33 +203,44 @@ def _why_one_hot(trace: Trace, site: Site) -> Why:
         "scale the scores by 1 / sqrt(d), and draw the weights of query and key with variance 1 / fan_in"
     )
     if site.kind == "attention" or not site.reads:
-        pair = [trace.sites[index] for index in site.reads[:2]]
-        sizes = [math.sqrt(read.value.second_moment) for read in pair]
+        sizes = [math.sqrt(read.value.second_moment) for read in _factors(trace, site)]
         seen = " and ".join(f"{size:.3g}" for size in sizes)
+        size = max(sizes, default=1.0)
         cause = f"the scores are too large: query and key have root mean square {seen}"
-        return Why("scores too large", cause, (*_smaller(trace, pair, max(sizes)), Remedy(words)))
-    scores = trace.sites[site.reads[0]]
-    std = math.sqrt(max(scores.value.batch_variance, 0.0))
-    cause = f"the scores that the softmax reads have standard deviation {std:.3g} over inputs"
-    product = _product_before(trace, scores)
-    pair = [trace.sites[index] for index in product.reads[:2]]
-    return Why("scores too large", cause, (*_smaller(trace, pair, math.sqrt(std)), Remedy(words)))
+    else:
+        size = math.sqrt(max(trace.sites[site.reads[0]].value.batch_variance, 0.0))
+        cause = f"the scores that the softmax reads have standard deviation {size:.3g} over inputs"
+        size = math.sqrt(size)
+    weights = _score_weights(trace, site)
+    tried = []
+    if any(weight.sigma_w2 > _TOO_LARGE for weight in weights):
+        tried.append(drawn(weights, "identity"))
+    if weights and 1 < size < math.inf:
+        names = weights[0].name + (f" and {len(weights) - 1} more" if len(weights) > 1 else "")
+        tried.append(scaled(f"scale {names} by {1 / size:.3g}", weights, 1 / size))
+    return Why("scores too large", cause, (*tried, Remedy(words)))
 
 
-def _product_before(trace: Trace, site: Site) -> Site:
-    while site.kind not in (*LINEAR, "matmul") and site.reads:
+def _factors(trace: Trace, site: Site) -> list[Site]:
+    """Return what the scores of a softmax are a product of: query and key."""
+    if site.kind == "softmax" and site.reads:
         site = trace.sites[site.reads[0]]
-    return site
+        while site.kind not in (*LINEAR, "matmul") and site.reads:
+            site = trace.sites[site.reads[0]]
+    return [trace.sites[index] for index in site.reads[:2]]
 
 
-def _smaller(trace: Trace, factors: list[Site], size: float) -> tuple[Remedy, ...]:
-    """Return the scaling of the weights behind query and key that brings either factor down to 1."""
-    layers = {layer_before(trace, factor).index: layer_before(trace, factor) for factor in factors}
-    weights = [site.weight for site in layers.values() if site.weight is not None]
-    if not weights or not 1 < size < math.inf:
-        return ()
-    names = " and ".join(dict.fromkeys(weight.name for weight in weights))
-    return (scaled(f"scale {names} by {1 / size:.3g}", weights, 1 / size),)
+def _score_weights(trace: Trace, first: Site) -> list[Parameter]:
+    """Return the weights that make query and key, of this softmax and of those that start alike."""
+    least = (first.saturated or 0.0) / 2
+    found: dict[str, Parameter] = {}
+    for site in trace.sites:
+        alike = site.kind == first.kind and (site.saturated or 0.0) >= least
+        for factor in _factors(trace, site) if alike else ():
+            weight = layer_before(trace, factor).weight
+            if weight is not None:
+                found.setdefault(weight.name, weight)
+    return list(found.values())
 
 
 # -- hashes ----------------------------------------------------------------------------------------
@@ -316,6 +346,28 @@ def _why_norm(trace: Trace) -> Why | None:
         f"{math.sqrt(largest.value.second_moment):.3g}, where 1 is usual: its scale is too large",
         (filled(words, scales, 1.0),) if scales else advice(words),
         place=largest.name,
+    )
+
+
+def _why_sums(trace: Trace, measure: Measure) -> Why | None:
+    """Name the sums that make the signal grow where no weight layer does."""
+    if measure.direction != "exploding":
+        return None
+    grown = []
+    for site in trace.sites:
+        before = max((trace.sites[index].value.second_moment for index in site.reads), default=0.0)
+        sums = site.op in _SUMS and 0 < before < math.inf
+        if sums and site.value.second_moment > _UNUSUAL_SUM * before:
+            grown.append((site, math.sqrt(site.value.second_moment / before)))
+    if not grown:
+        return None
+    first, factor = grown[0]
+    more = f", and {len(grown) - 1} later ones alike" if len(grown) > 1 else ""
+    return Why(
+        "missing norm",
+        f"{first.name} sums without dividing: its result is {factor:.3g} times as large as a term{more}",
+        advice("take a mean instead of the sum, or normalise behind it"),
+        place=first.name,
     )
 
 

@@ -28,7 +28,11 @@ MOST_CAUSES = 4
 MOST_TRIALS = 8
 """Causes and trials of one model; what is left is told without a trial."""
 _DATA_DRIVEN = ("variance", "saturation", "dead-relu", "gradient", "reproducible")
-_BEYOND_WEIGHTS = ("raw pixels", "raw columns", "input scale", "input offset", "zero inputs", "cut off")
+_BEYOND_WEIGHTS = (
+    *("raw pixels", "raw columns", "input scale", "input offset", "zero inputs", "cut off"),
+    *("activation mismatch", "missing norm"),
+)
+"""Causes that no draw of the weights mends, though it may hide them."""
 
 Failing = tuple[str, str | None]
 """An invariant that failed, and the direction."""
@@ -116,11 +120,11 @@ class _Search:
             told |= gone | {lead.key}
             if lead.key in first:
                 also = _also(lead, gone, first, found.values())
-                found[lead.key] = self._finding(lead, fixes, also, seen)
+                found[lead.key] = self._finding(replace(lead, group=first[lead.key]), fixes, also, seen)
             elif found:
                 # it fails in the mended model alone: what mends it belongs to the fix before
                 key, before = list(found.items())[-1]
-                found[key] = replace(before, fixes=(*before.fixes, *fixes))
+                found[key] = _with_fixes(before, fixes)
         return tuple(found.values())
 
     def _leads(self, seen: Seen, told: set[Failing]) -> list[_Lead]:
@@ -156,11 +160,13 @@ class _Search:
             self.trials += 1
             after = retry((*made, *remedy.edits))
             if isinstance(after, str):
-                fixes.append(self._fix(remedy, current, None, f"not tried: {after}"))
+                fixes.append(self._fix(Remedy(remedy.advice), current, None, f"not tried: {after}"))
                 continue
             left, new = _left(lead, current, after)
-            fixes.append(self._fix(remedy, current, not left, self._result(lead, current, after), after))
-            if not left and not new:
+            helped = not left and not new
+            result = self._result(lead, current, after) + (", with the fixes before it" if made else "")
+            fixes.append(self._fix(remedy, current, helped, result, after))
+            if helped:
                 return _best_first(fixes), (remedy.edits, after)
             if not left:
                 partly = partly or (remedy.edits, after)
@@ -179,15 +185,18 @@ class _Search:
         yield from (remedy for remedy in own if not remedy.edits)
 
     def _result(self, lead: _Lead, current: Seen, after: Seen) -> str:
-        still = failing(after.claims)
-        names = list(dict.fromkeys(name for name, _ in still))
+        left = failing(after.claims)
+        before = {name for name, _ in failing(current.claims)}
         shown = measured(lead.key, after, self.limits)
-        if not still:
-            return f"passes{f', {shown}' if shown else ''}"
-        if lead.key in still:
-            return f"{lead.key[0]} still fails{f', {shown}' if shown else ''}"
-        rest = " and ".join(names)
-        return f"{lead.key[0]} passes{f', {shown}' if shown else ''}; {rest} still {_fail(names)}"
+        figures = f", {shown}" if shown else ""
+        if not left:
+            return f"passes{figures}"
+        if lead.key in left:
+            return f"{lead.key[0]} still fails{figures}"
+        names = list(dict.fromkeys(name for name, _ in left))
+        when = "still" if before.issuperset(names) else "then"
+        verb = "fails" if len(names) == 1 else "fail"
+        return f"{lead.key[0]} passes{figures}; {' and '.join(names)} {when} {verb}"
 
     def _fix(
         self, remedy: Remedy, seen: Seen, helped: bool | None, result: str, after: Seen | None = None
@@ -241,7 +250,8 @@ def _best_first(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
 
 
 def _same_cause(one: _Lead, other: _Lead) -> bool:
-    return (one.place, one.reason.cause) == (other.place, other.reason.cause)
+    overflows = one.reason.kind == "undefined operation" and other.key == ("variance", "exploding")
+    return overflows or (one.place, one.reason.kind) == (other.place, other.reason.kind)
 
 
 def _also(
@@ -253,8 +263,17 @@ def _also(
     return tuple(dict.fromkeys(name for name, _ in first if name in names))
 
 
-def _fail(names: Sequence[str]) -> str:
-    return "fails" if len(names) == 1 else "fail"
+def _with_fixes(finding: Finding, fixes: tuple[Fix, ...]) -> Finding:
+    """Return the finding with a fix that mends what its own fix left: both together come first."""
+    partial, then = finding.fixes[0], fixes[0]
+    both = replace(
+        then,
+        advice=f"{partial.advice}; then {then.advice}",
+        code=f"{partial.code}\n{then.code}",
+        edits=(*partial.edits, *then.edits),
+    )
+    chosen = (both, *finding.fixes) if then.helped else (*finding.fixes, *fixes)
+    return replace(finding, fixes=chosen, fix=_text(chosen[0]))
 
 
 def _left(lead: _Lead, before: Seen, after: Seen) -> tuple[bool, bool]:

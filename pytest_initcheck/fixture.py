@@ -176,6 +176,7 @@ class InitCheck:
                 ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
                 strict=strict,
                 loss=nearest("loss", None),
+                tries=not _in_property_test(),
             )
         )
         report, used = without_ini_notes(report, options.allows)
@@ -188,6 +189,15 @@ class InitCheck:
             entry.add(report)
             entry.used_allows |= used
         return _answered(report)
+
+
+def _in_property_test() -> bool:
+    """Examples are shrunk by the hundred there: trying fixes on each would take twice as long."""
+    if "hypothesis" not in sys.modules:
+        return False
+    from pytest_initcheck.families import in_property_test
+
+    return in_property_test()
 
 
 def _answered(report: Report) -> Report:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from pytest_initcheck import initializers, theory
+from pytest_initcheck.edits import merged
 from pytest_initcheck.invariants.variance import matched_range
 from pytest_initcheck.remedies import (
     Remedy,
@@ -18,6 +19,7 @@ from pytest_initcheck.remedies import (
     effective_fan_in,
     filled,
     input_name,
+    matched_gain,
     standardised,
 )
 from pytest_initcheck.runs import (
@@ -77,14 +79,11 @@ def why_own(trace: Trace, site: Site) -> Why | None:
     if weight is None:
         return None
     after = activation_after(trace, site) or "identity"
-    if weight.second_moment == 0:
-        return Why("constant weights", "its weights are all zero", (drawn([weight], after),))
     if weight.constant:
-        return Why(
-            "constant weights",
-            f"its weights are all equal ({weight.mean:.3g}): its units compute the same",
-            (drawn([weight], after),),
-        )
+        cause = f"its weights are all equal ({weight.mean:.3g}): its units compute the same"
+        if weight.second_moment == 0:
+            cause = "its weights are all zero"
+        return Why("constant weights", cause, _instead_of_constants(trace, weight, after))
     if not weight.second_moment < _FOREIGN**2:
         return Why(
             "uninitialised memory",
@@ -93,6 +92,29 @@ def why_own(trace: Trace, site: Site) -> Why | None:
             (drawn([weight], after),),
         )
     return _offset(trace, site)
+
+
+def _instead_of_constants(trace: Trace, weight: Parameter, after: str) -> tuple[Remedy, ...]:
+    """Return the draw of this weight alone, and with it of all that hold the same constant.
+
+    A head or a branch that starts at zero does so on purpose, if it is the only one in its way.
+    """
+    others = {
+        site.weight.name: (site.weight, activation_after(trace, site) or "identity")
+        for site in trace.sites
+        if site.kind in LINEAR
+        and site.weight is not None
+        and site.weight.constant
+        and site.weight.mean == weight.mean
+        and site.weight.name != weight.name
+    }
+    alone = drawn([weight], after)
+    if not others:
+        return (alone,)
+    names = f"{weight.name} and the {len(others)} others that hold {weight.mean:.3g}"
+    more = (drawn([other], behind).edits for other, behind in others.values())
+    edits = (*alone.edits, *(edit for each in more for edit in each))
+    return alone, Remedy(f"draw {names}", merged(edits))
 
 
 def _why_mean(trace: Trace, site: Site, after: str, smallest: bool) -> Why | None:
@@ -136,15 +158,18 @@ def _draws(
         more = drawn([last], "identity")
         both = (*first.edits, *more.edits)
         return [Remedy(f"{first.advice}, and {more.advice.removeprefix('draw ')}", both)]
+    found = [first]
+    if smallest and matched_gain(after) > _OFF * matched_gain(after, smallest=True):
+        found.append(drawn([weight, *alike], after))
     others = {
         layer.site.weight.name: layer.site.weight
         for layer in path_layers(trace)
         if layer.followed_by == after and layer.site.weight is not None
     }
     if set(others) <= known:
-        return [first]
+        return found
     every = [weight, *alike, *(each for name, each in others.items() if name not in known)]
-    return [first, drawn(every, after, smallest=smallest)]
+    return [*found, drawn(every, after, smallest=smallest)]
 
 
 def _large_head(trace: Trace, known: set[str]) -> Parameter | None:

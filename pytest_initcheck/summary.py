@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import version
 
 from pytest_initcheck import sequential
+from pytest_initcheck.choices import notes_on
 from pytest_initcheck.config import Limits
 from pytest_initcheck.diagnosis import Bench, findings_for
 from pytest_initcheck.evidence import Claims
@@ -50,9 +51,12 @@ def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
         spread=_spread(evidence.lengths),
         strict=subject.strict,
         frameworks=framework_versions(),
-        notes=tuple(
-            f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
-            for a in evidence.unmatched
+        notes=(
+            *notes_on(trace),
+            *(
+                f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
+                for a in evidence.unmatched
+            ),
         ),
     )
 

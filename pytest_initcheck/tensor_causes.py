@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_initcheck.edits import merged
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.layer_causes import why_own, why_raw
-from pytest_initcheck.remedies import Remedy, Why, advice, drawn, effective_fan_in
+from pytest_initcheck.remedies import Remedy, Why, advice, drawn, effective_fan_in, filled
 from pytest_initcheck.runs import LINEAR, activation_after, layer_before, readers
 from pytest_initcheck.trace import Parameter, Site, Trace
 
@@ -44,6 +45,9 @@ def why_tensor(invariant: str, measure: Measure, trace: Trace) -> Why:
     dead = dead_above(trace, trace.site_of(name))
     if dead is not None:
         return _why_dead(trace, dead)
+    stopped = why_stopped(trace)
+    if stopped is not None:
+        return stopped
     return Why(
         "closed gate",
         "its product with the other factors is zero wherever the output looks at it",
@@ -133,6 +137,34 @@ def _why_dead(trace: Trace, dead: Site) -> Why:
     )
 
 
+def why_stopped(trace: Trace) -> Why | None:
+    """Name the first normalisation that puts out the same for every input, its scale at zero."""
+    for site in trace.sites:
+        reads = [trace.sites[index].value for index in site.reads]
+        varies = any(value.batch_variance > 0 for value in reads)
+        if site.kind != "norm" or site.value.batch_variance != 0 or not varies:
+            continue
+        scales = [p for p in trace.parameters if p.multiplicative and p.second_moment == 0]
+        if any(scale.name.rpartition(".")[0] in _owners(site) for scale in scales):
+            alike = [p for p in scales if p.name.rpartition(".")[0] in _norm_owners(trace)]
+            return Why(
+                "scale of a norm",
+                f"the scale of {site.name} is zero: it puts out the same for every input",
+                (filled(f"start the scale of {site.name}, and others alike, at 1", alike, 1.0),),
+                place=site.name,
+            )
+    return None
+
+
+def _owners(site: Site) -> tuple[str, str]:
+    """Return the modules that may own a site's parameters: it bears their name, or theirs and the op."""
+    return site.name, site.name.rpartition(".")[0]
+
+
+def _norm_owners(trace: Trace) -> set[str]:
+    return {name for site in trace.sites if site.kind == "norm" for name in _owners(site)}
+
+
 def layers_before(trace: Trace, site: Site) -> list[Site]:
     """Return the weight layers that a site depends on, in the order of execution."""
     return [
@@ -148,22 +180,18 @@ def owner_of(trace: Trace, parameter: Parameter) -> str:
 
 def _why_equal(measure: Measure, trace: Trace, parameter: Parameter) -> Why:
     if measure.claim.startswith("copies/"):
-        redraw = _draw([parameter], trace)
+        words = "draw the whole matrix at once, or give every shard a seed of its own"
         return Why(
             "duplicated weights",
             "its blocks were drawn from one seed, as shards that each seed a generator alike do",
-            (
-                Remedy(
-                    "draw the whole matrix at once, or give every shard a seed of its own", redraw.edits
-                ),
-            ),
+            (_redrawn(words, [p for p in trace.parameters if p.copies > 1], trace),),
         )
     if measure.note is not None:
-        redraw = _draw([parameter], trace)
+        words = "build every member anew instead of by deepcopy or from one seed"
         return Why(
             "duplicated weights",
             f"it is a copy of {measure.note}, and both receive the same gradients: they count as one",
-            (Remedy("build every member anew instead of by deepcopy or from one seed", redraw.edits),),
+            (_redrawn(words, _twins(trace, parameter), trace),),
         )
     index = trace.site_of(parameter.name)
     weight = trace.sites[index].weight if index >= 0 else None
@@ -176,6 +204,18 @@ def _why_equal(measure: Measure, trace: Trace, parameter: Parameter) -> Why:
         "its units start equal, and so do those that read them: they receive equal gradients",
         (_draw([parameter], trace),),
     )
+
+
+def _twins(trace: Trace, parameter: Parameter) -> list[Parameter]:
+    """Return every tensor that is a copy of another, this one first."""
+    copies = set() if trace.training is None else {other for _, other in trace.training.twins}
+    others = [p for p in trace.parameters if p.name in copies and p.name != parameter.name]
+    return [parameter, *others]
+
+
+def _redrawn(words: str, parameters: list[Parameter], trace: Trace) -> Remedy:
+    """Return the draw of each of these tensors for the activation behind it."""
+    return Remedy(words, merged(edit for p in parameters for edit in _draw([p], trace).edits))
 
 
 def _draw(parameters: list[Parameter], trace: Trace) -> Remedy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pytest_initcheck import probes
 from pytest_initcheck.diagnosis import Bench
@@ -50,3 +51,24 @@ def spelled(edits: Sequence[Edit], trace: Trace) -> str:
         known: Mapping[str, Parameter] = {p.name: p for p in trace.parameters}
         lines.append(probes.named(trace.framework).spell(rest, known))
     return "\n".join(line for line in lines if line)
+
+
+def apply(edits: Sequence[Edit], framework: str | None, model: Any, *, instead: str) -> Any:
+    """Make these edits of a model, in place, and return it.
+
+    * ``instead`` is what the user can do where the edits are none of a model.
+
+    Raises ConfigError where they are none of a model, or not of this one.
+    """
+    __tracebackhide__ = True
+    if not edits or any(edit.of_inputs for edit in edits):
+        what = "changes the inputs" if edits else "is for you to make"
+        raise ConfigError(f"this fix {what}: {instead}")
+    probe = probes.probe_for(model)
+    if framework != probe.FRAMEWORK:
+        raise ConfigError(f"this fix is for {framework}, and the model is of {probe.FRAMEWORK}")
+    try:
+        probe.apply(model, edits)
+    except ModelError as error:
+        raise ConfigError(f"the fix does not fit this model: {error}") from None
+    return model

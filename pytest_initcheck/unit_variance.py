@@ -6,6 +6,7 @@ Mishkin and Matas 2016, "All you need is a good init" (LSUV). PYTEST_DONT_REWRIT
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 
 from pytest_initcheck.edits import Edit
@@ -59,13 +60,16 @@ def _first_gain(weight: Parameter) -> float:
 
 
 def _layers(trace: Trace) -> dict[int, Parameter]:
+    uses = Counter(site.weight.name for site in trace.sites if site.weight is not None)
     found: dict[int, Parameter] = {}
     for layer in path_layers(trace):
         site: Site = layer.site
         weight = site.weight
         known = {each.name for each in found.values()}
-        matrix = weight is not None and len(weight.shape) > 1 and weight.name not in known
-        if matrix and weight is not None and site.kind in LINEAR and site.op != "embedding":
+        if weight is None or weight.name in known or site.op == "embedding":
+            continue
+        # of a weight that is used again and again, as in a recurrent cell, no use is the one to scale
+        if len(weight.shape) > 1 and site.kind in LINEAR and uses[weight.name] == 1:
             found[site.index] = weight
     return found
 

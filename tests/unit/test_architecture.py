@@ -25,7 +25,7 @@ LAYERS = (
     ("initializers", "libraries", "parametrize", "runs"),
     ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
-    ("evidence", "report", "remedies", "costs"),
+    ("evidence", "report", "remedies", "costs", "choices"),
     ("sentences", "layer_causes", "unit_variance"),
     ("outcomes", "tensor_causes"),
     ("causes", "first_wrong"),
@@ -43,6 +43,7 @@ A package counts as one room: its modules may import each other, as long as that
 
 LATE = {
     ("activations.callables", "probes.torch_activations"): "torch callables, where torch is loaded",
+    ("report.result", "trials"): "a fix is data, applying it needs the probe of its framework",
     ("plugin", "collection"): "start-up imports as little as possible",
     ("plugin", "fixture"): "start-up imports as little as possible",
     ("plugin", "session"): "start-up imports as little as possible",
@@ -76,6 +77,7 @@ JUDGING_SIDE = (
     "invariants",
     "evidence",
     "causes",
+    "choices",
     "costs",
     "diagnosis",
     "first_wrong",
