@@ -2,7 +2,7 @@
 
     python benchmarks/diagnosis.py            # the 14 bad cases of the corpus, examples/broken
     python benchmarks/diagnosis.py --seeds 3  # with three root seeds
-    python benchmarks/diagnosis.py --reported # and the bugs from public reports, whose causes are not graded
+    python benchmarks/diagnosis.py --reported # and the reported bugs, not graded
 
 Prints a row per model and seed, then how many places and causes are right and how many fixes pass.
 """

@@ -57,7 +57,8 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None) -> Wh
     if invariant == "reproducible":
         return _why_spread(trace)
     if invariant == "variance" and measure.direction == "exploding":
-        found = _why_residual(trace) or _why_norm(trace)
+        adds = site is not None and site.kind == "add"
+        found = (_why_residual(trace) if adds else None) or _why_norm(trace)
         if found is not None:
             return found
     if invariant == "saturation" and site is not None and site.kind in ("softmax", "attention"):
@@ -80,7 +81,7 @@ def why(invariant: str, measure: Measure, trace: Trace, site: Site | None) -> Wh
             advice("pass inputs like those that the model will see"),
         )
     found = why_layer(trace, site, invariant, measure.direction)
-    return found or _why_luck(trace, site)
+    return found or _why_sums(trace, measure) or _why_luck(trace, site)
 
 
 def _nothing_stands_out() -> Why:
@@ -217,7 +218,8 @@ def _why_one_hot(trace: Trace, site: Site) -> Why:
         tried.append(drawn(weights, "identity"))
     if weights and 1 < size < math.inf:
         names = weights[0].name + (f" and {len(weights) - 1} more" if len(weights) > 1 else "")
-        tried.append(scaled(f"scale {names} by {1 / size:.3g}", weights, 1 / size))
+        words = f"scale {names} by {1 / size:.3g} (or the scores by 1 / sqrt(d), if they are not yet)"
+        tried.append(scaled(words, weights, 1 / size))
     return Why("scores too large", cause, (*tried, Remedy(words)))
 
 
@@ -284,17 +286,22 @@ def _named(pairs: list[tuple[Parameter, float]]) -> list[tuple[str, float]]:
 
 def _why_residual(trace: Trace) -> Why | None:
     """Name residual additions where they, and not the weights, make the signal grow."""
-    additions = residual_additions(trace)
+    additions = [site for site, _ in residual_additions(trace) if len(site.reads) == 2]
     inside, _ = last_stretch(trace)
     if len(additions) < 2 or not inside:
         return None
-    grown = math.fsum(math.log(factor) for _, factor in additions)
+    branches = [_stream_and_branch(trace, site) for site in additions]
+    grown = math.fsum(
+        math.log(site.value.second_moment / stream.value.second_moment)
+        for site, (stream, _) in zip(additions, branches, strict=True)
+        if stream.value.second_moment > 0
+    )
     most = max(site.value.second_moment for site in inside if math.isfinite(site.value.second_moment))
     if most <= 1 or grown < 0.5 * math.log(most):
         return None
     each = math.exp(grown / len(additions))
     factor = len(additions) ** -0.5
-    last = _branch_ends(trace, [site for site, _ in additions])
+    last = _branch_ends(trace, [branch for _, branch in branches])
     words = f"scale the last layer of every branch by 1 / sqrt({len(additions)}) = {factor:.2g}"
     tried = (
         scaled(words, last, factor),
@@ -308,23 +315,24 @@ def _why_residual(trace: Trace) -> Why | None:
     )
 
 
-def _branch_ends(trace: Trace, additions: list[Site]) -> list[Parameter]:
-    """Return the weight that each branch ends with: of the two operands the one that is not the stream.
+def _stream_and_branch(trace: Trace, site: Site) -> tuple[Site, Site]:
+    """Return the operands of an addition: the stream, from which the branch starts, and the branch.
 
-    The stream is what the branch itself starts from, or else the larger operand.
+    Where neither starts from the other, as behind a projection, the stream is the larger operand.
     """
+    one, other = (trace.sites[index] for index in site.reads)
+    if one.index in trace.leading_to({other.index}):
+        return one, other
+    if other.index in trace.leading_to({one.index}):
+        return other, one
+    smaller, larger = sorted((one, other), key=lambda operand: operand.value.second_moment)
+    return larger, smaller
+
+
+def _branch_ends(trace: Trace, branches: list[Site]) -> list[Parameter]:
+    """Return the weight that each branch ends with."""
     found: dict[str, Parameter] = {}
-    for site in additions:
-        operands = [trace.sites[index] for index in site.reads[:2]]
-        if len(operands) < 2:
-            continue
-        behind = [trace.leading_to({operand.index}) for operand in operands]
-        if operands[0].index in behind[1]:
-            branch = operands[1]
-        elif operands[1].index in behind[0]:
-            branch = operands[0]
-        else:
-            branch = min(operands, key=lambda operand: operand.value.second_moment)
+    for branch in branches:
         weight = layer_before(trace, branch).weight
         if weight is not None:
             found.setdefault(weight.name, weight)

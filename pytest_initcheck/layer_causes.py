@@ -279,7 +279,8 @@ def _other_fan(weight: Parameter, after: str) -> int | None:
     Libraries read fans off a shape: transposed, grouped and fused weights then get another layer's.
     """
     gains = {round(gain, 6) for gain in theory.matched_gains(after)}
-    if len(weight.shape) < 2 or not weight.second_moment > 0 or _recognised(weight):
+    known = _recognised(weight)
+    if len(weight.shape) < 2 or not weight.second_moment > 0 or (known and "fan_out" not in known):
         return None
     rest = math.prod(weight.shape[2:])
     fans = {weight.fan_out, weight.shape[0] * rest, weight.shape[1] * rest, weight.shape[0]}
