@@ -189,10 +189,12 @@ class _Search:
         before = {name for name, _ in failing(current.claims)}
         shown = measured(lead.key, after, self.limits)
         figures = f", {shown}" if shown else ""
-        if not left:
+        if not left and not _undecided(lead, after):
             return f"passes{figures}"
         if lead.key in left:
             return f"{lead.key[0]} still fails{figures}"
+        if _undecided(lead, after):
+            return f"{lead.key[0]} no longer fails, but is undecided{figures}"
         names = list(dict.fromkeys(name for name, _ in left))
         when = "still" if before.issuperset(names) else "then"
         verb = "fails" if len(names) == 1 else "fail"
@@ -279,7 +281,14 @@ def _with_fixes(finding: Finding, fixes: tuple[Fix, ...]) -> Finding:
 def _left(lead: _Lead, before: Seen, after: Seen) -> tuple[bool, bool]:
     """Tell whether the lead still fails after an edit, and whether something fails that did not."""
     still = set(failing(after.claims))
-    return lead.key in still, bool(still - set(failing(before.claims)))
+    fails = lead.key in still or _undecided(lead, after)
+    return fails, bool(still - set(failing(before.claims)))
+
+
+def _undecided(lead: _Lead, after: Seen) -> bool:
+    """Tell whether a claim that failed can no longer be decided: that is not mended yet."""
+    keys = {(claim.invariant, claim.measure.claim) for claim in lead.group}
+    return any(key in keys and c.verdict == "inconclusive" for key, c in after.claims.items())
 
 
 def _text(fix: Fix) -> str:

@@ -17,6 +17,10 @@ from pytest_initcheck.trace import Parameter, Trace
 from pytest_initcheck.unit_variance import unit_variance
 
 
+_MEASURED_ELEMENTS = 2**26
+"""Beyond so many parameters and activations a dozen further passes are too much for a last resort."""
+
+
 def bench_for(subject: Subject, evidence: Evidence) -> Bench:
     """Return what a diagnosis of this evidence may use; without ``subject.tries`` it tries nothing."""
     # an iterator gives its first batch only once, so the source is the one that was drawn from
@@ -29,6 +33,9 @@ def bench_for(subject: Subject, evidence: Evidence) -> Bench:
             return str(error)
 
     def measured(made: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        if evidence.trace.elements > _MEASURED_ELEMENTS:
+            return ()
+
         def draw(edits: tuple[Edit, ...]) -> Trace:
             return one_trace(replace(again, edits=(*made, *edits)))
 
