@@ -16,7 +16,6 @@ from pytest_initcheck.replicates import Evidence, Subject, evidence_of, one_trac
 from pytest_initcheck.trace import Parameter, Trace
 from pytest_initcheck.unit_variance import unit_variance
 
-
 _MEASURED_ELEMENTS = 2**26
 """Beyond so many parameters and activations a dozen further passes are too much for a last resort."""
 
