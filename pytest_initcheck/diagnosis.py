@@ -25,7 +25,7 @@ from pytest_initcheck.runs import (
     runs,
     signal_path,
 )
-from pytest_initcheck.sentences import in_natural_units, says
+from pytest_initcheck.sentences import allowable, in_natural_units, says
 from pytest_initcheck.tensor_causes import dead_above
 from pytest_initcheck.trace import Site, Trace
 
@@ -77,7 +77,8 @@ def _finding(group: list[Claim], trace: Trace, limits: Limits, spell: Spell) -> 
     value, bounds = in_natural_units(claim.invariant, measure)
     reason = why(claim.invariant, measure, trace, site, spell)
     more = len({_measure(c).site for c in group}) - 1
-    tail = f"; {more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
+    tail = f"{more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
+    said = says(claim, measure, trace, limits)
     return Finding(
         claim.invariant,
         "error",
@@ -86,10 +87,13 @@ def _finding(group: list[Claim], trace: Trace, limits: Limits, spell: Spell) -> 
         None if site is None else site.name,
         value,
         bounds,
-        f"{_place(site, trace)}: {says(claim, measure, trace, limits)}{tail}",
+        said.short,
         reason.cause,
         reason.fix,
         _proof(claim, limits),
+        place=_place(site, trace),
+        detail="; ".join(part for part in (said.detail, tail) if part),
+        allow_at=allowable(map(_measure, group), trace),
     )
 
 
@@ -99,12 +103,11 @@ def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bo
     site = _named_site(claim, measure, trace)
     value, bounds = in_natural_units(claim.invariant, measure)
     if built:
-        message = f"{claim.invariant} needs fresh initialisations to be decided; pass the factory"
+        message = "needs fresh inits; pass the factory"
         fix = "pass the function or class that builds the model, not a model that is built"
         proof = "one initialisation seen"
     else:
-        seen = f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the limit"
-        message = f"{_place(site, trace)}: undecided, {seen}"
+        message = f"undecided, {claim.walk.violations} of {claim.walk.replicates} outside"
         fix = "look at the value: it lies at the limit; change the init, or set the limit you want"
         proof = _proof(claim, limits)
     cause = "the model is built already" if built else "the model sits at its limit"
@@ -120,6 +123,7 @@ def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bo
         cause,
         fix,
         proof,
+        place=_place(site, trace),
     )
 
 

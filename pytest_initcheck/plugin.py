@@ -153,6 +153,8 @@ def _read_options(config: pytest.Config) -> RunOptions:
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),
         files=None if files is None else tuple(files),
+        # later on standard output may be captured
+        encoding=getattr(sys.stdout, "encoding", None) or "ascii",
     )
 
 
@@ -182,7 +184,10 @@ def _root_seed(config: pytest.Config) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
+    from pytest_initcheck.console import layout
+
     node.workerinput["initcheck_seed"] = node.config.stash[OPTIONS].root_seed
+    node.workerinput["initcheck_layout"] = vars(layout(node.config))
 
 
 def _refuse_unknown_keys(config: pytest.Config) -> None:

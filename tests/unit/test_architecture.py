@@ -32,6 +32,7 @@ LAYERS = (
     ("summary", "initializer_check"),
     ("engine",),
     ("model_run", "plugin"),
+    ("console", "progress"),
     ("collection", "fixture"),
     ("session",),
 )
@@ -43,13 +44,14 @@ A package counts as one room: its modules may import each other, as long as that
 LATE = {
     ("activations.callables", "probes.torch_activations"): "torch callables, where torch is loaded",
     ("plugin", "collection"): "start-up imports as little as possible",
+    ("plugin", "console"): "start-up imports as little as possible",
     ("plugin", "fixture"): "start-up imports as little as possible",
     ("plugin", "session"): "start-up imports as little as possible",
 }
 """Imports that run upwards, and why; only inside functions."""
 
 ROOMS = {
-    "pytest": r"plugin|collection|session|fixture",
+    "pytest": r"plugin|collection|console|fixture|progress|session",
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",
