@@ -59,7 +59,7 @@ class ProgressLine:
         column = self.cursor()
         back = f"\x1b[{column}C" if column else ""
         self.write(f"\r\x1b[K\x1b[A{back}")
-        self.shown, self.shown_at = False, -PAUSE
+        self.shown = False
 
 
 def progress_text(progress: Progress, width: int = 79) -> str:
