@@ -5,14 +5,19 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Any
 
 import pytest
 
+from pytest_initcheck.explain import explained
 from pytest_initcheck.plugin import OPTIONS
 from pytest_initcheck.report.layout import Layout
 from pytest_initcheck.report.markup import segments
 from pytest_initcheck.report.sparkline import BLOCKS
+
+_WIDEST_PROSE = 88
 
 
 def layout(config: pytest.Config) -> Layout:
@@ -38,6 +43,16 @@ def has_blocks(encoding: str) -> bool:
     except (LookupError, UnicodeEncodeError):
         return False
     return True
+
+
+def explain(config: pytest.Config, invariant: str) -> None:
+    """Print what an invariant means; headings stand out."""
+    # nothing is configured yet, so that there is no reporter of the run
+    reporter = pytest.TerminalReporter(config, sys.stdout)
+    width = min(shutil.get_terminal_size().columns, _WIDEST_PROSE)
+    for index, line in enumerate(explained(invariant, width)):
+        is_heading = bool(line) and not line.startswith(" ")
+        reporter.write_line(line, bold=is_heading, green=index == 0)
 
 
 class Painted:

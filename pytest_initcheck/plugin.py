@@ -15,11 +15,13 @@ import pytest
 from pytest_initcheck.config import (
     CALL_OPTIONS,
     LIMITS,
+    NAMES,
     RunOptions,
     Setting,
     allow_fields,
     check_marker,
     collecting,
+    invariant_name,
     unknown_ini_keys,
 )
 from pytest_initcheck.errors import ConfigError, did_you_mean
@@ -76,6 +78,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--initcheck-json", default=None, metavar="PATH", help="write the report as JSON to this file"
     )
+    group.addoption(
+        "--initcheck-explain",
+        default=None,
+        metavar="NAME",
+        help="print what an invariant means, its limit, its theory and its typical causes, and exit: "
+        + ", ".join(NAMES),
+    )
     for row in LIMITS:
         default = "" if row.default is None else f" (default {row.default:g})"
         parser.addini(row.ini, f"{row.invariant}: {row.help}{default}", type="float", default=None)
@@ -92,6 +101,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="linelist",
         default=[],
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    asked = config.option.initcheck_explain
+    if asked is None:
+        return None
+    from pytest_initcheck.console import explain
+
+    try:
+        explain(config, invariant_name(asked))
+    except ConfigError as error:
+        raise pytest.UsageError(f"initcheck: --initcheck-explain: {error}") from None
+    return pytest.ExitCode.OK
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,7 +26,7 @@ LAYERS = (
     ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
     ("evidence", "report", "layer_causes"),
-    ("sentences", "tensor_causes"),
+    ("explain", "sentences", "tensor_causes"),
     ("causes",),
     ("diagnosis", "replicates", "families"),
     ("summary", "initializer_check"),
