@@ -41,7 +41,7 @@ def in_short(finding: Finding, elsewhere: str, layout: Layout = USUAL) -> Iterat
         yield from labelled("fix", f"{advice}{tried}", layout.columns)
     else:
         yield from labelled("fix", clipped(plain(finding.fix), room), layout.columns)
-    yield from labelled("whole", elsewhere, layout.columns)
+    yield f"  {'whole':<{LABEL - 3}} {plain(elsewhere)}"  # an id is copied, so never broken
 
 
 def cause(finding: Finding) -> str:

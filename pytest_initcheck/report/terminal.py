@@ -7,6 +7,7 @@ finding, the signal over depth, the rows around the first wrong site, and how to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from pytest_initcheck.report.findings_text import explained, in_short
 from pytest_initcheck.report.first_line import error_line, finding_about, finding_line, headline
@@ -103,9 +104,16 @@ def _finding(report: Report, finding: Finding, invariant: str, layout: Layout) -
     yield from wrapped(line, layout.columns, rest=_FOLD)
     if report.example and plain(report.example) not in line:
         yield from labelled("example", report.example, layout.columns)
-    if invariant != finding.invariant:
-        yield from labelled("seen", f"{finding.invariant}: {finding.message}", layout.columns)
-    yield from explained(finding, layout)
+    yield from explained(_as_told_by(invariant, finding), layout)
+
+
+def _as_told_by(invariant: str, finding: Finding) -> Finding:
+    """Return the finding as an invariant tells it that shares its cause."""
+    if invariant == finding.invariant:
+        return finding
+    others = (finding.invariant, *(name for name in finding.also if name != invariant))
+    seen = f"{finding.invariant}: {finding.message}"
+    return replace(finding, also=others, detail=f"{seen}; {finding.detail}" if finding.detail else seen)
 
 
 def _result(report: Report, name: str, result: InvariantResult) -> str:

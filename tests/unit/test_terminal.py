@@ -127,8 +127,13 @@ def test_a_shared_cause_is_told_in_short_where_its_own_item_tells_it():
 def test_a_shared_cause_is_told_whole_where_its_own_item_does_not_run():
     lines = render(REPORT, "saturation").splitlines()
     assert lines[0] == "saturation FAIL classifier  features.4: same cause as variance"
-    assert lines[1] == "  seen    variance: signal falls 6.0x per layer"
-    assert lines[2:9] == FOUND[1:]
+    assert lines[1:9] == [
+        FOUND[1],
+        "  seen    variance: signal falls 6.0x per layer",
+        *FOUND[2:6],
+        "  also    variance fails for this cause",
+        FOUND[7],
+    ]
     assert lines[-1] == "  more    pytest --initcheck-explain saturation"
     assert not any(line.startswith("  allow") for line in lines)
 
@@ -203,7 +208,7 @@ def test_nothing_but_code_is_longer_than_the_terminal(width, invariant):
         prose = [
             line
             for line in lines
-            if not line.startswith((" " * 12 + "nn", "  repeat", "  allow", "  more"))
+            if not line.startswith((" " * 12 + "nn", "  whole", "  repeat", "  allow", "  more"))
         ]
         assert max(map(columns, prose)) <= max(width, 40)
         if width >= 80:
