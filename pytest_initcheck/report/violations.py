@@ -9,8 +9,8 @@ from pytest_initcheck.report.layout import LIBRARY, USUAL, Door, Layout
 from pytest_initcheck.report.result import Report
 from pytest_initcheck.report.terminal import render
 
-_MARGIN = 4
-"""Columns that pytest puts before the lines of an exception."""
+_MARGIN = 8
+"""Columns that pytest puts before the lines of an exception in a test's body."""
 
 
 def violation_of(

@@ -259,7 +259,7 @@ def test_the_violation_of_an_invariant_that_shares_the_cause():
 def test_what_is_raised_leaves_room_for_pytests_margin():
     lines = str(violation_of(REPORT, layout=Layout(60))).splitlines()
     prose = [line for line in lines if not line.startswith((" " * 12, "  allow", "  repeat"))]
-    assert max(map(columns, prose)) <= 56
+    assert max(map(columns, prose)) <= 52
 
 
 def test_strict_raises_what_is_not_decided():
