@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--initcheck-show",
         choices=("failed", "all"),
         default="failed",
-        help="models whose table the summary shows (default failed)",
+        help="whose table is shown: failed (default), with the failure, or all, others in the summary",
     )
     group.addoption(
         "--initcheck-json", default=None, metavar="PATH", help="write the report as JSON to this file"

@@ -107,7 +107,5 @@ def _lines(report: InitializerReport) -> Iterator[str]:
         yield plain(f"{report.verdict.upper()} {subject}: Var w is {report.second_moment:.3g}{looks}")
     for note in report.notes:
         yield from labelled("note", note)
-    yield (
-        f"  cost: {report.replicates} replicates, {report.seeds} inits; "
-        f"repeat with seed={report.root_seed}"
-    )
+    cost = f"{report.replicates} replicates, {report.seeds} inits; repeat with seed={report.root_seed}"
+    yield from labelled("cost", cost)

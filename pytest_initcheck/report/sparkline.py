@@ -122,8 +122,7 @@ def _words(sites: Sequence[SiteRow], bars: str) -> str:
     """Say what the bars show: from where to where the signal goes, and what its signs mean."""
     values = [site.batch_variance for site in sites]
     seen = [value for value in values if math.isfinite(value)]
-    count = sum(site.op != "input" for site in sites)
-    ends = f"{number(values[0])} to {number(values[-1])} over {count} layers"
+    ends = f"{number(values[0])} to {number(values[-1])}"
     if seen and not min(values[0], values[-1]) <= min(seen) * 1.01:
         ends += f", least {number(min(seen))}"
     if seen and not max(values[0], values[-1]) * 1.01 >= max(seen):

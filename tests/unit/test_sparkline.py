@@ -86,7 +86,7 @@ def test_without_any_gain_all_sites_are_shown():
 def test_the_range_is_said_in_words():
     values = (1.0, 40.0, 0.0, math.nan, 2.0)
     assert list(signal([row(v) for v in values], Layout(100))) == [
-        "  signal  ▃█0!▄  1 to 2 over 5 layers, least 0, most 40; 0 is none; ! is not finite"
+        "  signal  ▃█0!▄  1 to 2, least 0, most 40; 0 is none; ! is not finite"
     ]
 
 

@@ -73,7 +73,7 @@ NOTES = [
 ]
 SITES = [
     "",
-    "  signal  ██  0.2 to 0.2 over 2 layers",
+    "  signal  ██  0.2 to 0.2",
     "           ^ first wrong: features.4",
     "  site        op      signal  2nd moment   gain  saturated",
     "  features.2  linear     0.2         0.3  0.17x          -",
