@@ -72,6 +72,8 @@ class Painted:
         return str(self.shown)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "shown":  # of a copy that is not filled yet
+            raise AttributeError(name)
         return getattr(self.shown, name)
 
 

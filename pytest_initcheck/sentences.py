@@ -20,7 +20,7 @@ from pytest_initcheck.trace import STEPS, Parameter, Trace
 _LOGARITHMIC = ("variance", "gradient", "matched-init", "reproducible")
 _BITS = ("vanishing", "exploding", "growth")
 """Claims in powers of 2; the others of these invariants are natural logarithms."""
-_LONGEST_LEAF = 16
+_LONGEST_LEAF = 15
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def in_natural_units(
     value = measure.value
     if value is not None and invariant in _LOGARITHMIC and measure.fatal is None:
         if measure.claim.partition("/")[0] in _BITS and invariant == "variance":
-            value = 2.0**value
+            value = 2.0 ** min(value, 1000.0)
         elif measure.claim != "noise":
             value = _exp(value)
     return value, (low, high)
@@ -98,7 +98,7 @@ def _says_gradient(measure: Measure, trace: Trace, limits: Limits, shown: str) -
         grows = growth_per_layer(trace)
         each = f", amplified {grows:.3g}x per layer" if math.isfinite(grows) else ""
         return Said(
-            f"hashes its input: 1 % noise moves it {shown}",
+            f"hash of its input: noise moves it {shown}",
             f"1 % of noise moves the output {shown} times as far as another input does, at most 0.5"
             f"{each}",
         )

@@ -66,6 +66,32 @@ def test_colours_where_they_are_asked_for(project, workers):
     assert "\x1b" not in project.run("--initcheck", "--color=no", *workers).stdout.str()
 
 
+def test_other_plugins_can_read_copy_and_store_a_painted_failure(project):
+    project.pytester.makeconftest(
+        """
+        import copy, json, pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if report.failed:
+                assert copy.copy(report.longrepr).reprcrash.message.endswith("(saturation FAIL broken)")
+                stored = CONFIG.hook.pytest_report_to_serializable(config=CONFIG, report=report)
+                again = CONFIG.hook.pytest_report_from_serializable(
+                    config=CONFIG, data=json.loads(json.dumps(stored))
+                )
+                assert again.longreprtext == report.longreprtext
+
+        def pytest_configure(config):
+            global CONFIG
+            CONFIG = config
+        """
+    )
+    project.write(BROKEN)
+    result = project.run("--initcheck")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
 def test_no_color(project, monkeypatch):
     project.write(BROKEN)
     monkeypatch.delenv("PY_COLORS", raising=False)  # pytester sets it
