@@ -89,7 +89,7 @@ def show(model):
     if model["error"]:
         print(f"        {model['error']}")
     for finding in model["findings"]:
-        print(f"        {finding['invariant']}: {finding['message']}")
+        print(f"        {finding['invariant']}: {finding['place']}: {finding['message']}")
         print(f"        fix: {finding['fix']}")
 
 

@@ -10,17 +10,23 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_initcheck import specs
+from pytest_initcheck.console import layout
 from pytest_initcheck.declare import Declaration, Declared
 from pytest_initcheck.errors import VIOLATIONS, ConfigError, InitCheckError, InitCheckWarning
-from pytest_initcheck.model_run import ModelRun, with_inputs
+from pytest_initcheck.model_run import Asker, ModelRun, with_inputs
 from pytest_initcheck.parametrize import bound, variants
 from pytest_initcheck.plugin import ENTRY, OPTIONS
+from pytest_initcheck.progress import watching
+from pytest_initcheck.report.layout import Door, door_of_item, door_of_spec
 from pytest_initcheck.report.ledger import Entry
+
+if TYPE_CHECKING:
+    from pytest_initcheck.replicates import Watch
 
 MODELS_SEEN = pytest.StashKey[int]()
 _DEFAULT_FILES = ("models.py",)
@@ -42,11 +48,14 @@ class InvariantItem(pytest.Item):
         self.run = run
         self.invariant = invariant
         self.expected = expected
+        self.summary = ""
         self.add_marker("initcheck")
 
     def runtest(self) -> None:
         entry = self.stash[ENTRY] = Entry(self.invariant)
-        outcome = self.run.outcome(self.invariant, self.nodeid, entry)
+        with watching(self.config, self) as watch:
+            outcome = self.run.outcome(self.invariant, self._asker(watch), entry)
+        self.summary = outcome.summary
         if self.run.statistics:
             # where Hypothesis looks for what --hypothesis-show-statistics prints
             self.hypothesis_statistics = f"{self.nodeid}:\n\n{self.run.statistics}"
@@ -64,6 +73,22 @@ class InvariantItem(pytest.Item):
             # nothing was tested, which must not look like a pass
             raise pytest.skip.Exception(outcome.text, _use_item_location=True)
 
+    def _asker(self, watch: Watch | None) -> Asker:
+        others = {
+            item.invariant: item.nodeid
+            for item in self.session.items
+            if isinstance(item, InvariantItem) and item.run is self.run
+        }
+        return Asker(self.nodeid, layout(self.config), self._door(), others, watch)
+
+    def _door(self) -> Door:
+        options = self.config.stash[OPTIONS]
+        spec = "" if self.parent is None else self.parent.nodeid
+        if spec not in options.specs:
+            return door_of_item(self.nodeid)
+        inputs = options.inputs or ("",)
+        return door_of_spec(spec, inputs[options.specs.index(spec) if len(inputs) > 1 else 0])
+
     def reportinfo(self) -> tuple[Path, int, str]:
         declaration = self.run.declaration
         path = Path(declaration.path) if declaration.path else self.path
@@ -76,12 +101,12 @@ class InvariantItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if not isinstance(excinfo.value, (InitCheckError, InitCheckWarning)):
             return super().repr_failure(excinfo, style)
-        # the text alone, without a traceback of ours; its first line is for the short summary
+        # the text alone, without a traceback of ours
         shown: Any = excinfo.getrepr(style="value", chain=False)
         traceback, place, _ = shown.chain[-1]
         path, line, _ = self.reportinfo()
-        first = str(excinfo.value).splitlines()[0]
-        return type(shown)([(traceback, type(place)(str(path), line + 1, first), None)])
+        said = self.summary or str(excinfo.value).splitlines()[0]
+        return type(shown)([(traceback, type(place)(str(path), line + 1, said), None)])
 
 
 class ModelNode(pytest.Collector):

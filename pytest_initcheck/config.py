@@ -358,6 +358,8 @@ class RunOptions:
     batch: int | None = None
     allows: tuple[tuple[str, str, str], ...] = ()
     files: tuple[str, ...] | None = None
+    encoding: str = "utf-8"
+    """That of the terminal or file which pytest writes to."""
 
 
 def allow_fields(line: str) -> tuple[str, str, str]:

@@ -21,7 +21,7 @@ from pytest_initcheck.invariants import Measure
 from pytest_initcheck.outcomes import measured
 from pytest_initcheck.remedies import Remedy, Why
 from pytest_initcheck.report.result import Finding, Fix
-from pytest_initcheck.sentences import in_natural_units, says
+from pytest_initcheck.sentences import allowable, in_natural_units, says
 from pytest_initcheck.trace import Site, Trace
 
 MOST_CAUSES = 4
@@ -222,7 +222,8 @@ class _Search:
         measure = _measure(claim)
         value, bounds = in_natural_units(claim.invariant, measure)
         more = len({_measure(c).site for c in lead.group}) - 1
-        tail = f"; {more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
+        tail = f"{more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
+        said = says(claim, measure, seen.trace, self.limits)
         place = place_of(lead.site, seen.trace)
         if lead.site is None and lead.reason.place is not None:
             place = f"{lead.reason.place} (a parameter)"
@@ -234,15 +235,17 @@ class _Search:
             lead.place,
             value,
             bounds,
-            f"{place}: {says(claim, measure, seen.trace, self.limits)}{tail}",
+            said.short,
             lead.reason.cause,
             _text(fixes[0]) if fixes else "",
             _proof(claim, self.limits),
             kind=lead.reason.kind,
             place=place,
+            detail="; ".join(part for part in (said.detail, tail) if part),
             costs=costs_of(claim.invariant, measure.direction),
             also=also,
             fixes=fixes,
+            allow_at=allowable(map(_measure, lead.group), seen.trace),
         )
 
 
@@ -341,12 +344,11 @@ def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bo
     site = named_site(claim.invariant, measure, trace)
     value, bounds = in_natural_units(claim.invariant, measure)
     if built:
-        message = f"{claim.invariant} needs fresh initialisations to be decided; pass the factory"
+        message = "needs fresh inits; pass the factory"
         fix = "pass the function or class that builds the model, not a model that is built"
         proof = "one initialisation seen"
     else:
-        seen = f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the limit"
-        message = f"{place_of(site, trace)}: undecided, {seen}"
+        message = f"undecided, {claim.walk.violations} of {claim.walk.replicates} outside"
         fix = "look at the value: it lies at the limit; change the init, or set the limit you want"
         proof = _proof(claim, limits)
     cause = "the model is built already" if built else "the model sits at its limit"

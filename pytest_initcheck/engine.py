@@ -15,12 +15,12 @@ from pytest_initcheck.declare import Allow, Declared
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.factory import canonical, preserved_global_states
 from pytest_initcheck.inputs import DEFAULT_BATCH
-from pytest_initcheck.replicates import Subject, evidence_of
+from pytest_initcheck.replicates import Progress, Subject, Watch, evidence_of
 from pytest_initcheck.report.result import Report
 from pytest_initcheck.summary import framework_versions, summed_up
 from pytest_initcheck.trials import bench_for
 
-__all__ = ["Subject", "check", "judge"]
+__all__ = ["Progress", "Subject", "check", "judge"]
 
 
 def check(
@@ -101,8 +101,10 @@ def check(
     )
 
 
-def judge(subject: Subject) -> Report:
+def judge(subject: Subject, watch: Watch | None = None) -> Report:
     """Return the Report on one model; a model that cannot be judged has the verdict ``"error"``.
+
+    * ``watch`` is called before each initialisation, with how far the check has come.
 
     Global random states are as they were afterwards, and so is a model that was passed in.
     """
@@ -111,8 +113,8 @@ def judge(subject: Subject) -> Report:
     subject.invariants  # noqa: B018  # an unknown name raises
     with preserved_global_states():
         try:
-            evidence = evidence_of(subject)
-            report = summed_up(subject, evidence, bench_for(subject, evidence))
+            evidence = evidence_of(subject, watch)
+            report = summed_up(subject, evidence, bench_for(subject, evidence, watch))
         except ModelError as error:
             report = Report(
                 id=subject.id,

@@ -22,13 +22,17 @@ from pytest_initcheck.config import (
     resolve,
     selected,
 )
+from pytest_initcheck.console import layout
 from pytest_initcheck.declare import Allow, Declared
-from pytest_initcheck.errors import ConfigError, InitCheckError, InitCheckWarning, did_you_mean
+from pytest_initcheck.errors import ConfigError, InitCheckWarning, did_you_mean
 from pytest_initcheck.inputs import DEFAULT_BATCH, first_batch, source
 from pytest_initcheck.plugin import CURRENT_ITEM, ENTRY, OPTIONS
+from pytest_initcheck.progress import watching
+from pytest_initcheck.report.first_line import headline
+from pytest_initcheck.report.layout import LIBRARY, Door, Layout, door_of_call
 from pytest_initcheck.report.ledger import Entry, without_ini_notes
 from pytest_initcheck.report.result import Report
-from pytest_initcheck.report.terminal import headline
+from pytest_initcheck.report.violations import violation_of
 
 
 class InitCheck:
@@ -156,29 +160,29 @@ class InitCheck:
         only = nearest("only", None)
         globs = nearest("ignore_sites", ())
         strict = bool(nearest("strict", options.strict))
-        report = judge(
-            Subject(
-                factory=factory,
-                id=_call_id("" if item is None else item.nodeid, factory, inputs),
-                inputs=inputs,
-                only=None if only is None else selected(only),
-                limits=resolve(
-                    ("call", limits),
-                    ("decorator", declared),
-                    *(("marker", mark) for mark in marked),
-                    ("ini", options.limits),
-                    ("call", unsaid),
-                ),
-                mode=nearest("mode", "train"),
-                root_seed=options.root_seed,
-                batch=nearest("batch", options.batch) or DEFAULT_BATCH,
-                allows=(*allows, *(Allow(*fields) for fields in options.allows)),
-                ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
-                strict=strict,
-                loss=nearest("loss", None),
-                tries=not _in_property_test(),
-            )
+        subject = Subject(
+            factory=factory,
+            id=_call_id("" if item is None else item.nodeid, factory, inputs),
+            inputs=inputs,
+            only=None if only is None else selected(only),
+            limits=resolve(
+                ("call", limits),
+                ("decorator", declared),
+                *(("marker", mark) for mark in marked),
+                ("ini", options.limits),
+                ("call", unsaid),
+            ),
+            mode=nearest("mode", "train"),
+            root_seed=options.root_seed,
+            batch=nearest("batch", options.batch) or DEFAULT_BATCH,
+            allows=(*allows, *(Allow(*fields) for fields in options.allows)),
+            ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
+            strict=strict,
+            loss=nearest("loss", None),
+            tries=not _in_property_test(),
         )
+        with watching(self._config, item) as watch:
+            report = judge(subject, watch)
         report, used = without_ini_notes(report, options.allows)
         if "hypothesis" in sys.modules:
             from pytest_initcheck.families import steer
@@ -188,7 +192,8 @@ class InitCheck:
             entry = item.stash.setdefault(ENTRY, Entry())
             entry.add(report)
             entry.used_allows |= used
-        return _answered(report)
+        door = LIBRARY if item is None else door_of_call(item.nodeid)
+        return _answered(report, layout(self._config), door)
 
 
 def _in_property_test() -> bool:
@@ -200,13 +205,12 @@ def _in_property_test() -> bool:
     return in_property_test()
 
 
-def _answered(report: Report) -> Report:
+def _answered(report: Report, shape: Layout, door: Door) -> Report:
     """Return the report, raise its violation, or warn of what could not be decided."""
     __tracebackhide__ = True
-    try:
-        report.raise_if_failed()
-    except InitCheckError as violation:
-        raise violation.with_traceback(None) from None
+    violation = violation_of(report, None, shape, door)
+    if violation is not None:
+        raise violation
     if report.verdict == "inconclusive":
         warnings.warn(InitCheckWarning(headline(report)), stacklevel=5)
     return report

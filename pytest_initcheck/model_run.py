@@ -11,21 +11,42 @@ from pytest_initcheck.config import CALL_OPTIONS, RunOptions, check_marker, reso
 from pytest_initcheck.declare import Allow, Declaration
 from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.parametrize import resolved_inputs
+from pytest_initcheck.report.first_line import finding_about, headline, what_first
+from pytest_initcheck.report.layout import LIBRARY, USUAL, Door, Layout
 from pytest_initcheck.report.ledger import Entry, without_ini_notes
 from pytest_initcheck.report.result import Report
-from pytest_initcheck.report.terminal import headline, render
+from pytest_initcheck.report.terminal import render
 
 if TYPE_CHECKING:
     from pytest_initcheck.families import Explored, Family
+    from pytest_initcheck.replicates import Watch
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an item says: its verdict, and the text that explains it."""
+    """What an item says: its verdict, the text that explains it, and what a short summary says of it."""
 
     verdict: str
     text: str
     report: Report | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """The item that asks for an outcome.
+
+    * ``layout`` and ``door`` are those of its text.
+    * ``others`` has the ids of this model's items that run, by invariant: a cause that several share is
+      told by one of them.
+    * ``watch`` is told how far a check has come.
+    """
+
+    id: str
+    layout: Layout = USUAL
+    door: Door = LIBRARY
+    others: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch | None = None
 
 
 @dataclass
@@ -48,6 +69,7 @@ class ModelRun:
     _report: Report | None = None
     _family: Family | None = None
     _error_shown_by: str | None = None
+    _watch: Watch | None = None
     statistics: str = ""
 
     def __post_init__(self) -> None:
@@ -66,11 +88,12 @@ class ModelRun:
         """Return what the nearest marker that has this keyword says."""
         return next((mark[keyword] for mark in self.marks if mark.get(keyword) is not None), otherwise)
 
-    def outcome(self, invariant: str, asker: str, entry: Entry) -> Outcome:
+    def outcome(self, invariant: str, asker: Asker, entry: Entry) -> Outcome:
         """Return what this invariant's item says, and put what was evaluated into its entry.
 
-        * ``asker`` is the item's id; the first one shows an error of the model, others point to it.
+        The first that asks shows an error of the model, others point to it.
         """
+        self._watch = asker.watch
         if self._is_family():
             return self._family_outcome(invariant, asker, entry)
         if self._report is None:
@@ -80,19 +103,26 @@ class ModelRun:
 
     # -- one model -------------------------------------------------------------------------------
 
-    def _single_outcome(self, report: Report, invariant: str, asker: str) -> Outcome:
+    def _single_outcome(self, report: Report, invariant: str, asker: Asker) -> Outcome:
         if report.error is not None:
-            return self._error(report, render(report), asker)
+            return self._error(report, invariant, asker)
         verdict = report.invariants[invariant].verdict
-        if verdict == "fail":
-            return Outcome(verdict, render(report, invariant, table=False), report)
-        return Outcome(verdict, headline(report, invariant), report)
+        if verdict != "fail":
+            return Outcome(verdict, headline(report, invariant), report)
+        finding = finding_about(report, invariant)
+        shared = finding is not None and finding.invariant != invariant
+        elsewhere = asker.others.get(finding.invariant, "") if finding is not None and shared else ""
+        text = render(report, invariant, asker.layout, asker.door, elsewhere)
+        return Outcome(verdict, text, report, what_first(report, invariant))
 
-    def _error(self, report: Report | None, text: str, asker: str) -> Outcome:
-        self._error_shown_by = self._error_shown_by or asker
-        if self._error_shown_by != asker:
+    def _error(self, report: Report, invariant: str, asker: Asker) -> Outcome:
+        self._error_shown_by = self._error_shown_by or asker.id
+        if self._error_shown_by == asker.id:
+            text, summary = render(report, None, asker.layout), what_first(report, invariant)
+        else:
             text = f"{self.id} could not be judged: see {self._error_shown_by}"
-        return Outcome("error", text, report)
+            summary = f"could not be judged: see {self._error_shown_by}"
+        return Outcome("error", text, report, summary)
 
     def _add(self, entry: Entry, report: Report) -> None:
         report, used = without_ini_notes(report, self.options.allows)
@@ -127,7 +157,7 @@ class ModelRun:
             tries=tries,
         )
         try:
-            return judge(subject)
+            return judge(subject, self._watch)
         except ConfigError as error:
             return Report(self.id, None, "error", self.options.root_seed, error=str(error))
 
@@ -142,7 +172,7 @@ class ModelRun:
 
         return is_strategy(self.declaration.inputs)
 
-    def _family_outcome(self, invariant: str, asker: str, entry: Entry) -> Outcome:
+    def _family_outcome(self, invariant: str, asker: Asker, entry: Entry) -> Outcome:
         from pytest_initcheck.families import Family
 
         if self._family is None:
@@ -163,7 +193,7 @@ class ModelRun:
         entry.claims[self.id] = dict(self._family.claims)
         return self._explored_outcome(explored, invariant, asker)
 
-    def _explored_outcome(self, explored: Explored, invariant: str, asker: str) -> Outcome:
+    def _explored_outcome(self, explored: Explored, invariant: str, asker: Asker) -> Outcome:
         report = explored.report
         if report is None:
             report = Report(self.id, None, "error", self.options.root_seed, error=explored.error)

@@ -15,11 +15,13 @@ import pytest
 from pytest_initcheck.config import (
     CALL_OPTIONS,
     LIMITS,
+    NAMES,
     RunOptions,
     Setting,
     allow_fields,
     check_marker,
     collecting,
+    invariant_name,
     unknown_ini_keys,
 )
 from pytest_initcheck.errors import ConfigError, did_you_mean
@@ -71,10 +73,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--initcheck-show",
         choices=("failed", "all"),
         default="failed",
-        help="models whose table the summary shows (default failed)",
+        help="whose table is shown: failed (default), with the failure, or all, others in the summary",
     )
     group.addoption(
         "--initcheck-json", default=None, metavar="PATH", help="write the report as JSON to this file"
+    )
+    group.addoption(
+        "--initcheck-explain",
+        default=None,
+        metavar="NAME",
+        help="print what an invariant means, its limit, its theory and its typical causes, and exit: "
+        + ", ".join(NAMES),
     )
     for row in LIMITS:
         default = "" if row.default is None else f" (default {row.default:g})"
@@ -92,6 +101,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="linelist",
         default=[],
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    asked = config.option.initcheck_explain
+    if asked is None:
+        return None
+    from pytest_initcheck.console import explain
+
+    try:
+        explain(config, invariant_name(asked))
+    except ConfigError as error:
+        raise pytest.UsageError(f"initcheck: --initcheck-explain: {error}") from None
+    return pytest.ExitCode.OK
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -153,6 +176,8 @@ def _read_options(config: pytest.Config) -> RunOptions:
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),
         files=None if files is None else tuple(files),
+        # later on standard output may be captured
+        encoding=getattr(sys.stdout, "encoding", None) or "ascii",
     )
 
 
@@ -182,7 +207,10 @@ def _root_seed(config: pytest.Config) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
+    from pytest_initcheck.console import layout
+
     node.workerinput["initcheck_seed"] = node.config.stash[OPTIONS].root_seed
+    node.workerinput["initcheck_layout"] = vars(layout(node.config))
 
 
 def _refuse_unknown_keys(config: pytest.Config) -> None:

@@ -83,12 +83,31 @@ class Evidence(Seen):
     source: Source
 
 
-def evidence_of(subject: Subject) -> Evidence:
+@dataclass(frozen=True)
+class Progress:
+    """How far a check has come.
+
+    * ``model`` is its id, with the arguments that were drawn for it.
+    * ``open`` are the invariants that are not decided yet.
+    * ``replicate`` counts from 1, on through the draws in which rare events are looked for.
+    """
+
+    model: str
+    open: tuple[str, ...]
+    replicate: int
+
+
+Watch = Callable[[Progress], None]
+
+
+def evidence_of(subject: Subject, watch: Watch | None = None) -> Evidence:
     """Draw, trace and measure until every claim is decided or its budget of replicates is used.
+
+    * ``watch`` is called before each initialisation.
 
     Raises ModelError for a model that cannot be judged, ConfigError for unusable inputs.
     """
-    return _Run(subject).evidence()
+    return _Run(subject, watch).evidence()
 
 
 def one_trace(subject: Subject) -> Trace:
@@ -96,14 +115,14 @@ def one_trace(subject: Subject) -> Trace:
 
     Raises ModelError for a model that cannot be traced, ConfigError for unusable inputs.
     """
-    return _Run(subject).first_trace()
+    return _Run(subject, None).first_trace()
 
 
 class _Run:
     """One run over one subject: draws, guards against false draws, and steps the claims."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, watch: Watch | None) -> None:
+        self.subject, self.watch = subject, watch
         self.example = dict(subject.example or {})
         self.modules = {name: _module(name) for name in subject.invariants}
         self.wanted = _wanted(self.modules.values(), subject)
@@ -161,6 +180,7 @@ class _Run:
     def _model(self, replicate: int) -> Any:
         weights, _ = self.seeds.of(replicate)
         self.drawn = max(self.drawn, replicate + 1)
+        self._tell(replicate)
         built = build(self.subject.factory, weights, self.example)
         return self._edited(self._drawn(built, replicate, keep=False), replicate)
 
@@ -169,6 +189,15 @@ class _Run:
             call = self._call(model, replicate)
             probes.probe_for(model).apply(model, self.subject.edits, call)
         return model
+
+    def _tell(self, replicate: int) -> None:
+        if self.watch is None:
+            return
+        undecided = {claim.invariant for claim in self.claims.values() if claim.open}
+        names = [name for name in self.modules if name in undecided or not self.claims]
+        example = canonical(self.subject.example)
+        model = f"{self.subject.id}({example})" if example else self.subject.id
+        self.watch(Progress(model, tuple(names), replicate // self.per_replicate + 1))
 
     def _drawn(self, model: Any, replicate: int, *, keep: bool) -> Any:
         """Have a model that draws on its first forward pass do so."""

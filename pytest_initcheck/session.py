@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,18 +12,17 @@ import pytest
 
 from pytest_initcheck.collection import MODELS_SEEN
 from pytest_initcheck.config import RunOptions
+from pytest_initcheck.console import Painted, layout, write
 from pytest_initcheck.plugin import OPTIONS
 from pytest_initcheck.report import json
+from pytest_initcheck.report.first_line import headline
+from pytest_initcheck.report.layout import Layout
 from pytest_initcheck.report.ledger import Ledger
+from pytest_initcheck.report.prose import plain, wrapped
 from pytest_initcheck.report.result import Report
-from pytest_initcheck.report.terminal import (
-    cost,
-    error_line,
-    headline,
-    listing,
-    plain,
-    site_table,
-)
+from pytest_initcheck.report.site_table import site_table
+from pytest_initcheck.report.sparkline import signal
+from pytest_initcheck.report.terminal import cost, first_lines, listing
 from pytest_initcheck.sequential import claim_error_bound
 
 _FRAMEWORKS = ("torch", "numpy")
@@ -59,6 +59,8 @@ class Session:
         payload = report.__dict__.get("initcheck")
         if payload is not None:
             self.ledger.add(payload, failed=report.failed)
+            if payload["invariant"] is not None and hasattr(report.longrepr, "toterminal"):
+                report.longrepr = Painted(report.longrepr)  # type: ignore[assignment]  # printed alike
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -85,23 +87,31 @@ class Session:
         if self.config.option.collectonly:
             return
         broken = bool(terminalreporter.stats.get("error"))
-        lines = list(self._summary(self.config.get_terminal_writer().fullwidth, broken=broken))
+        lines = list(self._summary(layout(self.config), broken=broken))
         if lines:
             terminalreporter.section("initcheck")
             for line in lines:
-                terminalreporter.write_line(line, red=_is_bad(line), yellow=_is_doubtful(line))
+                if _is_bad(line) or _is_doubtful(line):
+                    terminalreporter.write_line(line, red=_is_bad(line), yellow=_is_doubtful(line))
+                else:
+                    write(terminalreporter, line)
 
-    def _summary(self, width: int, *, broken: bool) -> Iterator[str]:
+    def _summary(self, layout: Layout, *, broken: bool) -> Iterator[str]:
         models = self.ledger.models
         if self.options.collect:
             seen = self.config.stash.get(MODELS_SEEN, 0) or self.worker_models
             if not (seen or models or broken):
-                yield _NOTHING_DECLARED
-            yield from summary(models, self.ledger.failed, self.options, width)
-            yield from self._idle_allows(models)
+                yield from wrapped(_NOTHING_DECLARED, layout.columns)
+            yield from summary(models, self.ledger.failed, self.options, layout)
+            for line in self._idle_allows(models):
+                yield from wrapped(line, layout.columns, rest="  ")
         if models:
             counted = self.ledger.declared
-            yield (f"{verdicts(counted)}; " if counted else "") + claims(self.ledger.claims)
+            if counted:
+                yield f"{verdicts(counted)}; {claims(self.ledger.claims)}"
+            else:
+                yield claims(self.ledger.claims)
+            yield from wrapped(bound(self.ledger.claims), layout.columns)
         if self.written:
             yield self.written
 
@@ -130,48 +140,51 @@ def header(options: RunOptions) -> str:
 
 
 def summary(
-    models: Iterable[Report], failed: Iterable[str], options: RunOptions, width: int
+    models: Iterable[Report], failed: Iterable[str], options: RunOptions, layout: Layout
 ) -> Iterator[str]:
-    """Say of each model what its tests could not: tables, and what was not decided or not tested.
+    """Say of each model what its tests could not: cost and spread, what was not decided or not tested.
 
-    * ``failed`` are the ids of models of which a test failed; others get a table with ``show_all``.
+    * ``failed`` are the ids of models of which a test failed: their tables stand with the failures.
+      With ``show_all`` every other model has one here.
     """
     models, failed = list(models), set(failed)
     for report in models:
         is_wrong = report.id in failed and report.verdict != "pass"
-        if is_wrong or options.show_all:
-            yield from _model(report, width)
-    yield from listing("inconclusive", _results(models, "inconclusive"))
-    yield from listing("vacuous, not tested", _results(models, "vacuous"))
-    yield from listing("skipped", _skipped(models))
-    yield from listing("notes", dict.fromkeys(_notes(models)))
+        if (is_wrong and layout.detail != "line") or options.show_all:
+            told = is_wrong and layout.detail != "line"
+            yield from _model(report, layout, table=options.show_all and not told)
+    yield from listing("inconclusive", _results(models, "inconclusive", layout), layout)
+    yield from listing("vacuous, not tested", _results(models, "vacuous", layout), layout)
+    yield from listing("skipped", _skipped(models), layout)
+    yield from listing("notes", dict.fromkeys(_notes(models, layout)), layout)
 
 
-def _model(report: Report, width: int) -> Iterator[str]:
+def _model(report: Report, layout: Layout, *, table: bool) -> Iterator[str]:
     if report.error is not None:
-        yield error_line(report)
+        yield from first_lines(report, None, layout, path=True)
         return
-    if not report.findings:
-        yield headline(report)
-    for invariant in dict.fromkeys(finding.invariant for finding in report.findings):
-        yield headline(report, invariant)
-    yield from site_table(report.sites, width)
-    yield from cost(report)
+    wrong = [name for name, result in report.invariants.items() if result.verdict == "fail"]
+    line = headline(replace(report, findings=()), path=True) + (f": {', '.join(wrong)}" if wrong else "")
+    yield from wrapped(line, layout.columns, rest="    ")
+    if table:
+        yield from signal(report.sites, layout)
+        yield from site_table(report.sites, layout)
+    yield from cost(report, layout)
 
 
-def _results(models: Iterable[Report], verdict: str) -> Iterator[str]:
+def _results(models: Iterable[Report], verdict: str, layout: Layout) -> Iterator[str]:
     for report in models:
         for name, result in report.invariants.items():
             if result.verdict == verdict:
-                yield headline(report, name)
+                yield headline(report, name, layout.columns - 2, path=True)
 
 
-def _notes(models: Iterable[Report]) -> Iterator[str]:
+def _notes(models: Iterable[Report], layout: Layout) -> Iterator[str]:
     for report in models:
         for name, result in report.invariants.items():
             if result.verdict == "pass" and result.note:
                 # a pass of which a part could not be tested, or was allowed
-                yield headline(report, name)
+                yield headline(report, name, layout.columns - 2, path=True)
         yield from (plain(f"{report.id}: {note}") for note in report.notes)
 
 
@@ -205,20 +218,29 @@ def verdicts(models: Iterable[Report]) -> str:
 
 
 def claims(count: int) -> str:
-    """Say how many claims were evaluated and what that bounds.
+    """Say how many claims were evaluated.
 
     >>> claims(240)
-    '240 claims evaluated; the chance that a correct model fails any of them is below 9.4e-11'
+    '240 claims evaluated'
+    """
+    return f"{count} claim{'s' * (count != 1)} evaluated" if count else "no claim evaluated"
+
+
+def bound(count: int) -> str:
+    """Say what so many claims bound; nothing for none.
+
+    >>> bound(240)
+    'the chance that a correct model fails any of them is below 9.4e-11'
     """
     if not count:
-        return "no claim evaluated"
-    bound = count * claim_error_bound()
-    meaning = "the chance that a correct model fails any of them is below"
-    return f"{count} claims evaluated; {meaning} {bound:.1e}"
+        return ""
+    return (
+        f"the chance that a correct model fails any of them is below {count * claim_error_bound():.1e}"
+    )
 
 
 def _is_bad(line: str) -> bool:
-    return " FAIL " in line or line.startswith(("ERROR ", "> ", "the report could not"))
+    return line.startswith("the report could not")
 
 
 def _is_doubtful(line: str) -> bool:

@@ -12,7 +12,7 @@ from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.evidence import Seen
 from pytest_initcheck.probes.input_edits import spell_inputs
-from pytest_initcheck.replicates import Evidence, Subject, evidence_of, one_trace
+from pytest_initcheck.replicates import Evidence, Subject, Watch, evidence_of, one_trace
 from pytest_initcheck.trace import Parameter, Trace
 from pytest_initcheck.unit_variance import unit_variance
 
@@ -20,14 +20,14 @@ _MEASURED_ELEMENTS = 2**26
 """Beyond so many parameters and activations a dozen further passes are too much for a last resort."""
 
 
-def bench_for(subject: Subject, evidence: Evidence) -> Bench:
+def bench_for(subject: Subject, evidence: Evidence, watch: Watch | None = None) -> Bench:
     """Return what a diagnosis of this evidence may use; without ``subject.tries`` it tries nothing."""
     # an iterator gives its first batch only once, so the source is the one that was drawn from
     again = replace(subject, inputs=evidence.source)
 
     def retry(edits: tuple[Edit, ...]) -> Seen | str:
         try:
-            return evidence_of(replace(again, edits=edits))
+            return evidence_of(replace(again, edits=edits), watch)
         except (ModelError, ConfigError) as error:
             return str(error)
 

@@ -17,6 +17,7 @@ from pytest_initcheck.initializer_check.measures import Asked, second_moment, sp
 from pytest_initcheck.initializers.matching import Need
 from pytest_initcheck.initializers.recogniser import Match
 from pytest_initcheck.report.result import Finding
+from pytest_initcheck.sentences import Said
 
 
 def findings_of(
@@ -64,7 +65,7 @@ class _Say:
 
     def finding(self, claim: Claim) -> Finding:
         measure = claim.violating or claim.measure
-        message, cause, mend = {
+        said, cause, mend = {
             "variance": self._variance,
             "mean": self._mean,
             "copies": self._copies,
@@ -89,7 +90,8 @@ class _Say:
             site=None,
             value=measure.value,
             limit=measure.limit,
-            message=message,
+            message=said.short,
+            detail=said.detail,
             cause=cause,
             fix=mend,
             proof=proof,
@@ -97,19 +99,22 @@ class _Say:
 
     # -- one sentence each -----------------------------------------------------------------------
 
-    def _variance(self, value: float) -> tuple[str, str, str]:
+    def _variance(self, value: float) -> tuple[Said, str, str]:
         asked = self.asked
         aim = asked.needs[0]  # the others do as well; one is told how to reach
         found = explained(self.moment, self.luck, aim, asked.needs, asked.layer, self.form)
         shown = f"{self.moment:.3g}" + (f" = {found.formula}" if found and self.moment else "")
-        message = f"Var w is {shown}; {self._needed()}"
+        needed = f"{aim.low:.3g}" + (f" to {aim.high:.3g}" if aim.high > aim.low * 1.01 else "")
+        said = Said(
+            f"Var w is {self.moment:.3g}, needed {needed}", f"Var w is {shown}; {self._needed()}"
+        )
         if found is None:
             times = math.sqrt(self.moment / aim.high) if aim.high else math.inf
             cause = f"its standard deviation is {times:.3g} times what is needed{self._looks()}"
         else:
             cause = f"{found.cause}{self._looks(found.variance)}"
         mend = fix(aim, asked.layer, self.form, self._for_fix())
-        return message, cause, mend + (found.fix if found else "")
+        return said, cause, mend + (found.fix if found else "")
 
     def _for_fix(self) -> str | None:
         return None if self.asked.needs[0].criterion == "scheme" else self.activation
@@ -141,19 +146,19 @@ class _Say:
         ways = [f"{text} ({', '.join(names)})" for text, names in told.items()]
         return f"{self.activation} needs {' or '.join(ways)}"
 
-    def _mean(self, value: float) -> tuple[str, str, str]:
+    def _mean(self, value: float) -> tuple[Said, str, str]:
         mean = sum(float(w.mean()) for w in self.weights) / len(self.weights)
         share = f"fan_in mean^2 / E[w^2] is {value:.3g}, needed is 0"
         return (
-            f"the weights have mean {mean:.3g}: {share}",
+            Said(f"the weights have mean {mean:.3g}", share),
             f"the draw is not centred, so all units move together{self._looks()}",
             "draw around 0, for example uniform(-bound, bound) instead of uniform(0, bound)",
         )
 
-    def _copies(self, value: float) -> tuple[str, str, str]:
+    def _copies(self, value: float) -> tuple[Said, str, str]:
         found = self.copies
         if found is None:
-            return "some units are copies of others", "not seen in the last replicate", ""
+            return Said("some units are copies of others"), "not seen in the last replicate", ""
         first, second = found.pair
         cause = f"{found.what} {first} and {second} are {'' if found.exact else 'nearly '}equal"
         layer = self.asked.layer
@@ -168,19 +173,22 @@ class _Say:
         else:
             cause += ": one seed or one draw was used twice"
         return (
-            f"{found.share:.0%} of the {found.what} are copies of others",
+            Said(f"{found.share:.0%} of the {found.what} are copies"),
             cause,
             "draw the whole weight at once, or each part from a generator of its own",
         )
 
-    def _directions(self, value: float) -> tuple[str, str, str]:
+    def _directions(self, value: float) -> tuple[Said, str, str]:
         return (
-            f"the units span {value:.3g} times fewer directions than independent ones",
+            Said(
+                f"units span {value:.3g}x too few directions",
+                f"the units span {value:.3g} times fewer directions than independent ones",
+            ),
             "rows depend on each other: a product of thin factors, or one draw that is shared",
             "draw every row by itself",
         )
 
-    def _shape(self, value: float) -> tuple[str, str, str]:
+    def _shape(self, value: float) -> tuple[Said, str, str]:
         scheme = self.asked.scheme
         assert scheme is not None
         std = math.sqrt(self.moment) or 1.0
@@ -191,10 +199,8 @@ class _Say:
         wanted = math.sqrt(scheme.layer_variance(native)) or 1.0
         limit = high / wanted if math.isfinite(high) else math.inf
         bounded = f"; {scheme.name} ends at {limit:.3g}" if math.isfinite(limit) else ""
-        message = (
-            f"it is not distributed as {scheme.name}: the largest weight is {reach:.3g} standard "
-            f"deviations from 0{bounded}"
-        )
+        far = f"the largest weight is {reach:.3g} standard deviations from 0{bounded}"
+        said = Said(f"not distributed as {scheme.name}", far)
         cause = f"another distribution is drawn{self._looks()}"
         cut = scheme.draw in ("truncated_normal", "bounded_normal")
         mend = ""
@@ -208,7 +214,7 @@ class _Say:
                 if self.form.layout == "torch"
                 else f"draw with std {law.scale:.4g} and cut at {law.low:.4g} and {law.high:.4g}"
             )
-        return message, cause, mend
+        return said, cause, mend
 
 
 def _range(need: Need) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_initcheck.errors import InitCheckError, InitializerViolation
+from pytest_initcheck.report.findings_text import explained
+from pytest_initcheck.report.first_line import fitted
+from pytest_initcheck.report.prose import labelled, plain, wrapped
 from pytest_initcheck.report.result import Finding, json_number
-from pytest_initcheck.report.terminal import finding_lines, labelled, plain
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,16 @@ def _lines(report: InitializerReport) -> Iterator[str]:
             yield f"  {plain(line)}"
         return
     for finding in report.findings:
-        first = f"{finding.invariant} {finding.verdict.upper()} {subject}: {finding.message}"
-        yield from finding_lines(plain(first), finding)
+        start = f"{finding.invariant} {finding.verdict.upper()}"
+        first = fitted(start, [report.id, report.layer], finding.message, joint=" on ")
+        yield from wrapped(first, rest="    ")
+        if plain(report.layer) not in first:
+            yield from labelled("at", report.layer)
+        yield from explained(finding)
     if not report.findings:
         looks = f", like {report.recognised[0]}" if report.recognised else ""
         yield plain(f"{report.verdict.upper()} {subject}: Var w is {report.second_moment:.3g}{looks}")
     for note in report.notes:
         yield from labelled("note", note)
-    yield (
-        f"  cost: {report.replicates} replicates, {report.seeds} inits; "
-        f"repeat with seed={report.root_seed}"
-    )
+    cost = f"{report.replicates} replicates, {report.seeds} inits; repeat with seed={report.root_seed}"
+    yield from labelled("cost", cost)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_initcheck.edits import Edit
-from pytest_initcheck.errors import VIOLATIONS, InitCheckError
 
 VERDICT_ORDER = ("error", "fail", "inconclusive", "pass")
 """A model's verdict is the worst of its claims, in this order."""
@@ -72,6 +71,7 @@ class Finding:
     * ``costs`` is what it does to training.
     * ``also`` are the other invariants that fail for the same cause.
     * ``fixes`` in the order in which they were tried; ``fix`` is the text of the best.
+    * ``allow_at`` are the sites at which an allowance takes it back, as a glob; empty where none does.
     """
 
     invariant: str
@@ -91,6 +91,7 @@ class Finding:
     costs: str = ""
     also: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    allow_at: str = ""
 
     def concerns(self, invariant: str) -> bool:
         """Tell whether this invariant fails, or is undecided, for what the finding is about."""
@@ -115,6 +116,7 @@ class Finding:
             "fix": self.fix,
             "fixes": [fix.to_dict() for fix in self.fixes],
             "proof": self.proof,
+            "allow_at": self.allow_at,
         }
 
 
@@ -232,15 +234,11 @@ class Report:
         * ``invariant`` narrows this to one invariant; an error of the model always raises.
         """
         __tracebackhide__ = True
-        from pytest_initcheck.report.terminal import render
+        from pytest_initcheck.report.violations import violation_of
 
-        if self.error is not None:
-            raise InitCheckError(render(self), self)
-        for finding in self.failures:
-            if invariant is None or finding.concerns(invariant):
-                raise VIOLATIONS[invariant or finding.invariant](render(self, invariant), self)
-        if self.strict and invariant is None and self.verdict != "pass":
-            raise InitCheckError(render(self), self)
+        violation = violation_of(self, invariant)
+        if violation is not None:
+            raise violation
 
     def to_dict(self) -> dict[str, Any]:
         """Return this model's entry in the JSON report (schema version 1)."""

@@ -1,223 +1,187 @@
-"""A Report as plain text: the findings, then a table with a row per site.  PYTEST_DONT_REWRITE"""
+"""A Report as plain text.  PYTEST_DONT_REWRITE
+
+The first line is complete in itself. Then what was seen, the cause, the fix and the proof of each
+finding, the signal over depth, the rows around the first wrong site, and how to go on.
+"""
 
 from __future__ import annotations
 
-import math
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from pytest_initcheck.report.result import Finding, InvariantResult, Report, SiteRow
+from pytest_initcheck.report.findings_text import explained, in_short
+from pytest_initcheck.report.first_line import error_line, finding_about, finding_line, headline
+from pytest_initcheck.report.layout import LIBRARY, USUAL, Door, Layout
+from pytest_initcheck.report.prose import labelled, plain, wrapped
+from pytest_initcheck.report.result import Finding, InvariantResult, Report
+from pytest_initcheck.report.site_table import site_table
+from pytest_initcheck.report.sparkline import signal
 
-MOST_ROWS = 24
-_HEADINGS = ("site", "op", "2nd moment", "gain", "saturated", "dead")
-_SHORTEST_NAME = 12
-
-
-def plain(text: str) -> str:
-    r"""Return the text on one line, with what could move the cursor or hide itself escaped.
-
-    >>> plain("fc\x1b[2J")
-    'fc\\x1b[2J'
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+_FOLD = " " * 4
+_MOST_UNOBSERVED = 3
 
 
-def render(report: Report, invariant: str | None = None, width: int = 80, *, table: bool = True) -> str:
+def render(
+    report: Report,
+    invariant: str | None = None,
+    layout: Layout = USUAL,
+    door: Door = LIBRARY,
+    elsewhere: str = "",
+) -> str:
     """Return the report as text, the first line complete in itself.
 
-    * ``invariant`` narrows the findings to one invariant.
-    * ``width`` is what prose and table are fitted to; first lines and fixes are never broken.
-    * ``table=False`` leaves out the sites, the spread and the cost.
+    * ``invariant`` narrows it to one, which may share the cause of another's finding.
+    * ``door`` is the way in: it says how the model is checked again and where to allow a deviation.
+    * ``elsewhere`` names where the whole text of a shared cause stands, so that here it is short.
 
     >>> print(render(Report("m", None, "error", 0, error="the factory raised ValueError: no")))
     ERROR m  the factory raised ValueError: no
     """
-    return "\n".join(_lines(report, invariant, width, table))
-
-
-def _lines(report: Report, invariant: str | None, width: int, table: bool) -> Iterator[str]:
+    if layout.detail == "line":
+        return "\n".join(first_lines(report, invariant, layout))
     if report.error is not None:
-        yield error_line(report)
-        for line in (report.error_traceback or "").splitlines():
-            yield f"  {plain(line)}"
-        return
-    findings = [each for each in report.findings if invariant in (None, each.invariant)]
-    if not findings:
-        yield headline(report, invariant)
-    for finding in findings:
-        yield from _finding(report, finding, width)
+        return "\n".join(_error(report, layout))
     if invariant is None:
-        reported = {finding.invariant for finding in findings}
-        longest = max(map(len, report.invariants), default=0)
-        for name, result in report.invariants.items():
-            if name not in reported:
-                yield f"  {name:<{longest}} {_result(result)}"
-    elif findings and (note := report.invariants[invariant].note):
-        yield from labelled("note", note, width)
-    for note in report.notes:
-        yield from labelled("note", note, width)
-    for place in report.unobserved:
-        yield from labelled("unobserved", place, width)
-    if table:
-        yield from site_table(report.sites, width)
-        yield from cost(report)
+        return "\n".join(_whole(report, layout, door))
+    return "\n".join(_about(report, invariant, layout, door, elsewhere))
 
 
-def headline(report: Report, invariant: str | None = None) -> str:
-    """Return one line complete in itself: verdict, model, example, and the first finding or note.
+def first_lines(
+    report: Report, invariant: str | None, layout: Layout = USUAL, *, path: bool = False
+) -> list[str]:
+    """Return the first line, folded where the terminal is too narrow even for the shortest names."""
+    line = headline(report, invariant, layout.columns, path=path)
+    return wrapped(line, layout.columns, rest=_FOLD)
 
-    >>> headline(Report("m", "numpy", "pass", 0))
-    'PASS m'
-    """
-    if report.error is not None:
-        return error_line(report)
+
+def _error(report: Report, layout: Layout) -> Iterator[str]:
+    yield from wrapped(error_line(report), layout.columns, rest=_FOLD)
+    for line in (report.error_traceback or "").splitlines():
+        yield f"  {plain(line)}"
+
+
+def _about(report: Report, invariant: str, layout: Layout, door: Door, elsewhere: str) -> Iterator[str]:
+    """What one invariant's item says."""
+    own = [each for each in report.findings if each.invariant == invariant]
+    shared = None if own else finding_about(report, invariant)
+    if shared is not None and elsewhere:
+        yield from first_lines(report, invariant, layout)
+        yield from in_short(shared, elsewhere, layout)
+        return
+    findings = [shared] if shared is not None else own
+    if not findings:
+        yield from first_lines(report, invariant, layout)
+        return
+    for finding in findings:
+        yield from _finding(report, finding, invariant, layout)
+    if (result := report.invariants.get(invariant)) is not None:
+        yield from labelled("note", result.note or "", layout.columns)
+    yield from _notes(report, layout)
+    yield from _sites(report, layout)
+    yield from _onwards(report, findings, door, invariant)
+
+
+def _whole(report: Report, layout: Layout, door: Door) -> Iterator[str]:
+    """What a library call says: every finding, then all other invariants, then the sites once."""
+    if not report.findings:
+        yield from first_lines(report, None, layout)
     for finding in report.findings:
-        if invariant in (None, finding.invariant):
-            return _first_line(report, finding)
-    if invariant is None or invariant not in report.invariants:
-        return f"{report.verdict.upper()} {_subject(report)}"
-    result = report.invariants[invariant]
-    note = f"  {plain(result.note)}" if result.note else ""
-    return f"{invariant} {result.verdict.upper()} {_subject(report)}{note}"
+        yield from _finding(report, finding, finding.invariant, layout)
+    reported = {each.invariant for each in report.findings}
+    longest = max(map(len, report.invariants), default=0)
+    for name, result in report.invariants.items():
+        if name not in reported:
+            start = f"  {name:<{longest}} "
+            yield from wrapped(_result(report, name, result), layout.columns, start, " " * len(start))
+    yield from _notes(report, layout)
+    yield from _sites(report, layout)
+    yield from cost(report, layout)
+    yield from _onwards(report, report.failures, door, None)
 
 
-def error_line(report: Report) -> str:
-    """Return the one line that says why a model could not be judged."""
-    return f"ERROR {_subject(report)}  {plain(report.error or '')}"
+def _finding(report: Report, finding: Finding, invariant: str, layout: Layout) -> Iterator[str]:
+    line = finding_line(report, finding, invariant, layout.columns)
+    yield from wrapped(line, layout.columns, rest=_FOLD)
+    if report.example and plain(report.example) not in line:
+        yield from labelled("example", report.example, layout.columns)
+    yield from explained(_as_told_by(invariant, finding), layout)
 
 
-def _subject(report: Report) -> str:
-    return plain(f"{report.id}  {report.example}" if report.example else report.id)
+def _as_told_by(invariant: str, finding: Finding) -> Finding:
+    """Return the finding as an invariant tells it that shares its cause."""
+    if invariant == finding.invariant:
+        return finding
+    others = (finding.invariant, *(name for name in finding.also if name != invariant))
+    seen = f"{finding.invariant}: {finding.message}"
+    return replace(finding, also=others, detail=f"{seen}; {finding.detail}" if finding.detail else seen)
 
 
-def _first_line(report: Report, finding: Finding) -> str:
-    verdict = finding.verdict.upper()
-    return f"{finding.invariant} {verdict} {_subject(report)}  {plain(finding.message)}"
-
-
-def _finding(report: Report, finding: Finding, width: int) -> Iterator[str]:
-    yield from finding_lines(_first_line(report, finding), finding, width)
-
-
-def finding_lines(first: str, finding: Finding, width: int = 80) -> Iterator[str]:
-    """Yield a finding's first line, then its cause, fix and proof."""
-    yield first
-    yield from labelled("cause", finding.cause, width)
-    if finding.fix:
-        yield f"  fix     {plain(finding.fix)}"  # code is copied, so never broken
-    yield from labelled("proof", finding.proof, width)
-
-
-def labelled(label: str, text: str, width: int = 80) -> Iterator[str]:
-    """Yield a text under its label, wrapped; nothing for an empty one."""
-    if text:
-        start = f"  {label:<7} "
-        yield from textwrap.wrap(
-            plain(text),
-            max(width, 40),
-            initial_indent=start,
-            subsequent_indent=" " * len(start),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-
-
-def _result(result: InvariantResult) -> str:
+def _result(report: Report, name: str, result: InvariantResult) -> str:
+    shared = finding_about(report, name)
     text = result.verdict
     if result.verdict == "pass" and 0 < result.inits_seen < result.inits_wanted:
         text += f" ({result.inits_seen} of {result.inits_wanted} inits seen)"
+    if shared is not None:
+        text += f": same cause as {shared.invariant}"
     return f"{text}: {plain(result.note)}" if result.note else text
 
 
-# -- the table -----------------------------------------------------------------------------------
+def _notes(report: Report, layout: Layout) -> Iterator[str]:
+    for note in report.notes:
+        yield from labelled("note", note, layout.columns)
+    most = len(report.unobserved) if layout.detail == "whole" else _MOST_UNOBSERVED
+    for place in report.unobserved[:most]:
+        yield from labelled("unobserved", place, layout.columns)
+    if more := len(report.unobserved[most:]):
+        yield from labelled("unobserved", f"and {more} more places", layout.columns)
 
 
-def site_table(sites: Sequence[SiteRow], width: int = 80) -> list[str]:
-    """Return the table of sites, the first wrong one marked and in the middle of what is shown."""
-    if not sites:
-        return []
-    wrong = next((index for index, site in enumerate(sites) if site.first_wrong), None)
-    start, stop = _window(len(sites), wrong)
-    rows = [_HEADINGS, *(_cells(site) for site in sites[start:stop])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    others = sum(widths[1:]) + 2 * len(widths)
-    widths[0] = min(widths[0], max(_SHORTEST_NAME, width - 2 - others))
-    lines = [_row(row, widths, mark=False) for row in rows[:1]]
-    lines += [_row(row, widths, mark=start + index == wrong) for index, row in enumerate(rows[1:])]
-    if start:
-        lines.insert(1, f"  ... and {start} more before")
-    if stop < len(sites):
-        lines.append(f"  ... and {len(sites) - stop} more")
-    return lines
+def _sites(report: Report, layout: Layout) -> Iterator[str]:
+    if report.sites:
+        yield ""
+        yield from signal(report.sites, layout)
+        yield from site_table(report.sites, layout)
 
 
-def _window(count: int, wrong: int | None) -> tuple[int, int]:
-    if count <= MOST_ROWS:
-        return 0, count
-    start = max(0, min((wrong or 0) - MOST_ROWS // 3, count - MOST_ROWS))
-    return start, start + MOST_ROWS
+def _onwards(
+    report: Report, findings: Iterable[Finding], door: Door, invariant: str | None
+) -> Iterator[str]:
+    """Say how to check the model again, where to allow a deviation and where it is explained.
 
-
-def _cells(site: SiteRow) -> tuple[str, ...]:
-    moment = "non-finite" if site.non_finite else number(site.second_moment)
-    gain = "-" if site.gain is None else f"{number(site.gain)}x"
-    return plain(site.name), plain(site.op), moment, gain, share(site.saturated), share(site.dead)
-
-
-def _row(cells: Sequence[str], widths: Sequence[int], *, mark: bool) -> str:
-    left = [f"{shortened(cells[0], widths[0]):<{widths[0]}}", f"{cells[1]:<{widths[1]}}"]
-    right = [f"{cell:>{size}}" for cell, size in zip(cells[2:], widths[2:], strict=True)]
-    return ("> " if mark else "  ") + "  ".join([*left, *right]) + ("  <-- first wrong" if mark else "")
-
-
-def shortened(text: str, most: int) -> str:
-    """Return the text cut in its middle to this many characters.
-
-    >>> shortened("encoder.layers.11.linear1", 13)
-    'encode...near1'
+    All of it is copied by readers, so never broken.
     """
-    if len(text) <= most:
-        return text
-    head = (most - 3 + 1) // 2
-    return f"{text[:head]}...{text[len(text) - (most - 3 - head) :]}"
+    failed = [each for each in findings if each.verdict == "fail"]
+    if not failed:
+        return
+    yield ""
+    yield f"  repeat  {plain(door.repeated(report.root_seed))}"
+    deviations = [
+        (each.invariant, each.allow_at)
+        for each in failed
+        if each.allow_at and invariant in (None, each.invariant)
+    ]
+    for line in door.allowed(dict.fromkeys(deviations)):
+        yield f"  allow   {plain(line)}"
+    yield f"  more    pytest --initcheck-explain {invariant or failed[0].invariant}"
 
 
-def number(value: float | None) -> str:
-    """Return three significant digits, or a dash for None.
-
-    >>> number(0.000123456), number(None)
-    ('0.000123', '-')
-    """
-    return "-" if value is None else f"{value:.3g}"
-
-
-def share(value: float | None) -> str:
-    """Return a share in per cent, or a dash for None.
-
-    >>> share(0.125)
-    '12.5%'
-    """
-    if value is None:
-        return "-"
-    return f"{100 * value:.3g}%" if math.isfinite(value) else str(value)
-
-
-def cost(report: Report) -> Iterator[str]:
+def cost(report: Report, layout: Layout = USUAL) -> Iterator[str]:
     """Say what the seeds did to the output, and what the check cost."""
     if report.spread is not None:
-        yield (
-            f"  spread over seeds: 2^{report.spread:.2f} (standard deviation of log2 of the output's "
-            f"second moment, {report.seeds} inits)"
+        text = (
+            f"2^{report.spread:.2f} from seed to seed: the standard deviation of log2 of the output's "
+            "second moment"
         )
-    yield (
-        f"  cost: {report.seconds:.2f} s for {report.replicates} replicates, {report.seeds} inits; "
-        f"repeat with seed {report.root_seed}"
-    )
+        yield from labelled("spread", text, layout.columns)
+    text = f"{report.seconds:.2f} s for {report.replicates} replicates, {report.seeds} inits"
+    yield from labelled("cost", text, layout.columns)
 
 
-def listing(title: str, entries: Iterable[str]) -> list[str]:
-    """Return a titled list, or nothing for no entries."""
-    found = list(entries)
-    return [f"{title}:", *(f"  {entry}" for entry in found)] if found else []
+def listing(title: str, entries: Iterable[str], layout: Layout = USUAL) -> list[str]:
+    """Return a titled list, or nothing for no entries.
+
+    >>> listing("skipped", ["saturation at m"])
+    ['skipped:', '  saturation at m']
+    """
+    found = [line for entry in entries for line in wrapped(entry, layout.columns, "  ", "    ")]
+    return [f"{title}:", *found] if found else []

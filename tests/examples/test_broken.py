@@ -39,7 +39,7 @@ def test_a_broken_model_fails_where_it_is_wrong(models, name):
     assert {each.invariant for each in suffering} <= {"gradient", "trainable"}
     assert {each.site for each in suffering} <= {site}
     assert (finding.invariant, finding.direction, finding.site) == (invariant, direction, site)
-    assert finding.message.startswith(f"{site} (Linear 256->256, then ")
+    assert finding.place.startswith(f"{site} (Linear 256->256, then ")
     assert cause in finding.cause
     assert [row.name for row in report.sites if row.first_wrong] == [site]
 

@@ -17,7 +17,7 @@ def test_it_runs_without_the_option_and_returns_the_report(project):
     )
     result = project.run()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["* claims evaluated; the chance that a correct model *"])
+    result.stdout.fnmatch_lines(["* claims evaluated", "the chance that a correct model *"])
     result.stdout.no_fnmatch_line("1 model*")
     result.stdout.no_fnmatch_line("initcheck: *")
 
@@ -28,8 +28,9 @@ def test_a_violation_fails_the_test_without_frames_of_ours(project):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E *VarianceViolation: variance FAIL test_models.py::test_bad::saturated*",
+            "E *VarianceViolation: variance FAIL test_bad::*",
             "E *  fix  *",
+            "E *  repeat  pytest test_models.py::test_bad --initcheck-seed 0",
         ]
     )
     result.stdout.no_fnmatch_line("*fixture.py*")
@@ -234,9 +235,7 @@ def test_a_factory_that_raises_shows_its_own_traceback(project):
     )
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["E *ERROR test_models.py::test_it::broken *KeyError*", '*raise KeyError("no weights")']
-    )
+    result.stdout.fnmatch_lines(["E *ERROR test_it::broken *KeyError*", '*raise KeyError("no weights")'])
     result.stdout.no_fnmatch_line("*engine.py*")
 
 

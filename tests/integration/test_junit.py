@@ -42,5 +42,5 @@ def test_the_same_with_workers(project):
 def test_the_message_is_complete_in_itself(project):
     properties(project)
     failure = next(ET.parse(project.path / "out.xml").iter("failure"))
-    assert failure.get("message", "").startswith("saturation FAIL test_models.py::classifier  ")
+    assert failure.get("message", "").endswith("(saturation FAIL classifier)")
     assert "fix" in (failure.text or "")

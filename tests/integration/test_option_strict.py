@@ -48,7 +48,7 @@ def test_too_narrow_to_be_tested_is_never_a_silent_pass(project):
         import pytest_initcheck.engine as engine
         real = engine.judge
 
-        def judge(subject):
+        def judge(subject, watch=None):
             report = real(subject)
             result = dataclasses.replace(report.invariants["finite"], verdict="vacuous", note="too narrow")
             return dataclasses.replace(report, invariants={"finite": result})

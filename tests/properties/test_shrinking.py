@@ -31,7 +31,7 @@ def test_a_fault_that_starts_at_depth_13_is_shrunk_to_it():
     assert 8 < width < 32
     assert examples < 100
     first, *rest = render(found.report, "variance").splitlines()
-    assert first.startswith(f"variance FAIL network  network(depth=13, width={width})  12 (Linear")
+    assert first.startswith(f"variance FAIL network(depth=13, width={width})  12: signal")
     assert any(line.startswith("  fix     draw 12.W with std") for line in rest)
 
 

@@ -57,7 +57,7 @@ def test_attention_at_its_usual_scale_passes(fused, causal):
 def test_one_hot_attention_fails_at_its_softmax(fused, causal):
     report = check(lambda: Attention(std=1.0, fused=fused, causal=causal), only="saturation")
     [finding] = report.failures
-    assert "of its rows start one-hot, at most 25 %" in finding.message
+    assert "of its rows start one-hot" in finding.message
     assert "scores" in finding.cause
     assert finding.kind == "scores too large"
     assert finding.fixes[0].helped

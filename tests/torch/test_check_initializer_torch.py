@@ -162,11 +162,12 @@ def test_the_messages_first_line_is_complete_and_its_fix_passes():
 
     layer = init.depthwise_conv(64, 3, 3)
     report = checked(wrong_, layer)
-    first = str(report).splitlines()[0]
-    assert first.startswith(
-        "variance FAIL wrong_ on depthwise_conv(64x1x3x3, groups=64, torch): Var w is 0.003"
-    )
-    assert first.endswith("= 2/576; relu needs 0.222 = 2/9")
+    first, at, seen, *_ = str(report).splitlines()
+    assert first.startswith("variance FAIL wrong_ on depthwise_conv(")
+    assert re.search(r"torch\): Var w is 0\.003\d+, needed 0\.222$", first)
+    assert len(first) <= 80
+    assert at == "  at      depthwise_conv(64x1x3x3, groups=64, torch)"
+    assert seen.endswith("= 2/576; relu needs 0.222 = 2/9")
     code = report.findings[0].fix.split("  #")[0]
     assert checked(lambda weight: eval(code, {"nn": nn, "weight": weight}), layer).verdict == "pass"
 

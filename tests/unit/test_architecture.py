@@ -26,13 +26,14 @@ LAYERS = (
     ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
     ("evidence", "report", "remedies", "costs", "choices"),
-    ("sentences", "layer_causes", "unit_variance"),
+    ("explain", "sentences", "layer_causes", "unit_variance"),
     ("outcomes", "tensor_causes"),
     ("causes", "first_wrong"),
     ("diagnosis", "replicates", "families"),
     ("summary", "trials", "initializer_check"),
     ("engine",),
     ("model_run", "plugin"),
+    ("console", "progress"),
     ("collection", "fixture"),
     ("session",),
 )
@@ -45,13 +46,14 @@ LATE = {
     ("activations.callables", "probes.torch_activations"): "torch callables, where torch is loaded",
     ("report.result", "trials"): "a fix is data, applying it needs the probe of its framework",
     ("plugin", "collection"): "start-up imports as little as possible",
+    ("plugin", "console"): "start-up imports as little as possible",
     ("plugin", "fixture"): "start-up imports as little as possible",
     ("plugin", "session"): "start-up imports as little as possible",
 }
 """Imports that run upwards, and why; only inside functions."""
 
 ROOMS = {
-    "pytest": r"plugin|collection|session|fixture",
+    "pytest": r"plugin|collection|console|fixture|progress|session",
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",

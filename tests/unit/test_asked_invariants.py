@@ -51,7 +51,7 @@ def test_an_unmatched_weight_fails_and_is_named(gain, ratio):
     [finding] = report.failures
     assert (finding.invariant, finding.site) == ("matched-init", "1")
     assert finding.value == pytest.approx(ratio, rel=0.05)
-    assert f"the variance of its weights is {finding.value:.3g} times the needed one" in finding.message
+    assert f"weight variance {finding.value:.3g}x the needed one" in finding.message
     assert "relu needs 0.177" in finding.cause
     assert "rng.normal" in finding.fix
     with pytest.raises(ic.MatchedInitViolation):
@@ -93,8 +93,8 @@ def test_a_wide_network_is_reproducible_and_a_narrow_deep_one_is_not():
     assert finding.invariant == "reproducible"
     assert finding.value > 2
     assert finding.limit == (0.0, 2.0)
-    assert "from seed to seed" in finding.message
-    assert "a matched init of these widths shows" in finding.message
+    assert "over seeds" in finding.message
+    assert "a matched init of these widths shows" in finding.detail
     assert "widen the layers" in finding.fix
     with pytest.raises(ic.ReproducibleViolation):
         report.raise_if_failed()
@@ -149,7 +149,7 @@ def test_equal_columns_that_stay_equal():
 
     report = check(equal, "symmetry", inputs=ic.normal(8))
     assert report.verdict == "fail"
-    assert "stay so over 3 steps" in report.failures[0].message
+    assert "still are after 3 steps" in report.failures[0].detail
 
 
 def test_a_tapped_function_shows_no_single_gradients():

@@ -578,7 +578,7 @@ def test_undecidable_is_inconclusive_after_64_replicates(monkeypatch):
     monkeypatch.setattr(replicates, "_REPLICATE_ELEMENTS", 1)
     report = check(alternating, only="saturation")
     assert report.verdict == "inconclusive"
-    assert "undecided, 32 of 64 replicates" in report.findings[0].message
+    assert "undecided, 32 of 64 outside" in report.findings[0].message
     assert report.ok
 
 

@@ -94,7 +94,8 @@ def test_causes_of_a_wrong_variance(fn, asked, cause):
     assert finding.invariant == "variance"
     assert cause in finding.cause
     assert finding.fix.startswith("rng.normal(0.0, ")
-    assert "needs" in finding.message
+    assert "needed" in finding.message
+    assert "needs" in finding.detail
 
 
 def test_the_fix_is_code_that_passes():
@@ -126,7 +127,7 @@ def test_an_offset_fails_the_mean():
 
     finding = only(checked(offset, init.dense(256, 64)))
     assert finding.invariant == "mean"
-    assert "fan_in mean^2 / E[w^2]" in finding.message
+    assert "fan_in mean^2 / E[w^2]" in finding.detail
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_a_product_of_thin_factors_spans_too_few_directions():
 
     finding = only(checked(low_rank))
     assert finding.invariant == "independence"
-    assert "times fewer directions" in finding.message
+    assert "times fewer directions" in finding.detail
     assert 6 < finding.value < 10
 
 

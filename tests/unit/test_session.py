@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pytest_initcheck.config import RunOptions, Setting
+from pytest_initcheck.report.layout import USUAL, Layout
 from pytest_initcheck.report.result import Finding, InvariantResult, Report
 from pytest_initcheck.session import header, summary, verdicts
 
@@ -16,8 +17,10 @@ def report(id: str, verdict: str, note: str | None = None, **changes: object) ->
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
-def lines(*models: Report, failed: tuple[str, ...] = (), show_all: bool = False) -> list[str]:
-    return list(summary(models, failed, RunOptions(show_all=show_all), 80))
+def lines(
+    *models: Report, failed: tuple[str, ...] = (), show_all: bool = False, layout: Layout = USUAL
+) -> list[str]:
+    return list(summary(models, failed, RunOptions(show_all=show_all), layout))
 
 
 def test_the_header_names_limits_that_differ_from_the_default():
@@ -46,7 +49,7 @@ def test_what_is_inconclusive_says_why():
     )
     assert lines(report("m", "inconclusive", findings=(finding,))) == [
         "inconclusive:",
-        "  dead-relu INCONCLUSIVE m  undecided",
+        "  dead-relu INCONCLUSIVE m: undecided",
     ]
 
 
@@ -67,8 +70,8 @@ def test_notes_are_listed_once():
 def test_a_failure_that_was_expected_has_no_table_unless_all_are_shown():
     model = report("m", "fail")
     assert lines(model) == []
-    assert lines(model, failed=("m",))[0] == "FAIL m"
-    assert lines(model, show_all=True)[0] == "FAIL m"
+    assert lines(model, failed=("m",))[0] == "FAIL m: dead-relu"
+    assert lines(model, show_all=True)[0] == "FAIL m: dead-relu"
 
 
 def test_models_are_counted_by_their_worst_example():

@@ -76,7 +76,7 @@ def test_a_finding_names_what_its_weight_is_tied_to(fn):
 
     report = ic.check(tied, inputs=ic.normal(16), only="variance")
     (finding,) = report.findings
-    assert "tied to b.weight" in finding.message
+    assert "tied to b.weight" in finding.place
 
 
 def test_what_is_never_called_is_listed_with_the_reason(fn, traced):
