@@ -12,7 +12,7 @@ from pytest_initcheck.causes import why
 from pytest_initcheck.config import Limits
 from pytest_initcheck.evidence import Claim, Claims
 from pytest_initcheck.invariants import Measure
-from pytest_initcheck.invariants.variance import matched_range, step_logs
+from pytest_initcheck.invariants.length_map import matched_range, step_logs
 from pytest_initcheck.layer_causes import Spell
 from pytest_initcheck.report.result import Finding
 from pytest_initcheck.runs import (

@@ -93,6 +93,7 @@ def check(
             ignore_sites=globs,
             strict=strict,
             loss=loss,
+            plots=True,
         )
     )
 

@@ -176,6 +176,7 @@ class InitCheck:
                 ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
                 strict=strict,
                 loss=nearest("loss", None),
+                plots=options.html_path is not None,
             )
         )
         report, used = without_ini_notes(report, options.allows)

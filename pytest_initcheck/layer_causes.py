@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_initcheck import initializers, theory
-from pytest_initcheck.invariants.variance import matched_range
+from pytest_initcheck.invariants.length_map import matched_range
 from pytest_initcheck.runs import Layer, activation_after, exempt_inputs, path_layers
 from pytest_initcheck.trace import Moments, Parameter, Site, Trace
 

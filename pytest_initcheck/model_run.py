@@ -124,6 +124,7 @@ class ModelRun:
             ignore_sites=(*declaration.ignore_sites, *globs),
             strict=self.strict,
             loss=declaration.loss,
+            plots=self.options.html_path is not None,
         )
         try:
             return judge(subject)

@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
@@ -52,6 +53,8 @@ class Subject:
     ignore_sites: tuple[str, ...] = ()
     strict: bool = False
     loss: Callable[..., Any] | None = None
+    plots: bool = False
+    """Whether what only plots show is measured too."""
 
     @property
     def invariants(self) -> tuple[str, ...]:
@@ -63,13 +66,15 @@ class Subject:
 class Evidence:
     """What the replicates of one subject showed.
 
-    ``trace`` is the first initialisation's, ``lengths`` the output's second moment per trace.
+    ``trace`` is the first initialisation's, ``lengths`` the output's second moment per trace,
+    ``extremes`` the lowest and the highest second moment that a site of this name had in any trace.
     """
 
     claims: Claims
     trace: Trace
     seeds: int
     lengths: tuple[float, ...]
+    extremes: Mapping[str, tuple[float, float]]
     unmatched: tuple[Allow, ...]
     built: bool
     inputs: str
@@ -98,6 +103,7 @@ class _Run:
         self.allowed_hits: set[Allow] = set()
         self.fingerprints: dict[tuple[str, ...], int] = {}
         self.lengths: list[float] = []
+        self.extremes: dict[str, tuple[float, float]] = {}
         self.per_replicate = 1
         self.source: Source | None = None
         self.workload = ExitStack()
@@ -117,6 +123,7 @@ class _Run:
             self.traces[0],
             self.drawn,
             tuple(self.lengths),
+            self.extremes,
             tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
             built,
             "inferred" if self.subject.inputs is None or self.source is None else self.source.text,
@@ -162,13 +169,23 @@ class _Run:
                     f"{column.name} holds {column.value.non_finite} values that are NaN or infinite; "
                     "clean the inputs first: nothing behind them can be judged"
                 )
+        self._note_lengths(trace)
+        return trace
+
+    def _note_lengths(self, trace: Trace) -> None:
         if trace.output >= 0:
             self.lengths.append(trace.sites[trace.output].value.second_moment)
-        return trace
+        for site in trace.sites:
+            moment = site.value.second_moment
+            if isfinite(moment):
+                low, high = self.extremes.get(site.name, (moment, moment))
+                self.extremes[site.name] = min(low, moment), max(high, moment)
 
     def _wanted(self) -> Wanted:
         """The first trace is the one that reports show, with gradients at its sites."""
-        return self.wanted if self.traces else replace(self.wanted, site_gradients=True)
+        if self.traces:
+            return self.wanted
+        return replace(self.wanted, site_gradients=True, histograms=self.subject.plots)
 
     def _forward_seed(self, replicate: int) -> int:
         return number(self.seeds.of(replicate)[1].spawn(1)[0])

@@ -51,7 +51,7 @@ def _model(report: Report) -> dict[str, Any]:
     """Return a model's entry; a site whose statistics overflowed is not finite either."""
     found = report.to_dict()
     for row, data in zip(report.sites, found["sites"], strict=True):
-        data["non_finite"] = row.non_finite or any(map(_not_finite, vars(row).values()))
+        data["non_finite"] = not row.is_finite
     return found
 
 

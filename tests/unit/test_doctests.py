@@ -52,6 +52,7 @@ MODULES = (
     "parametrize",
     "runs",
     "sequential",
+    "site_rows",
     "specs",
     "strategies",
     "theory",
