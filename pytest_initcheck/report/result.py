@@ -290,6 +290,23 @@ class Report:
             "notes": list(self.notes),
         }
 
+    def plot(self, site: str | None = None, *, theme: str = "light") -> Any:
+        """Return the plotly figure of the signal over depth, which notebooks show.
+
+        * ``site`` names an activation, of which the histogram of what it reads is returned.
+        * ``theme`` is ``"light"`` or ``"dark"``.
+
+        Raises ConfigError without the extra ``html``, and for an unknown site or theme.
+        """
+        from pytest_initcheck.report.figures import figure
+
+        return figure(self, site, theme)
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.html import fragment
+
+        return fragment(self)
+
     def __str__(self) -> str:
         from pytest_initcheck.report.terminal import render
 
