@@ -47,8 +47,9 @@ def is_drawn(value: float | None) -> bool:
 def scale_of(curves: Iterable[float | None], bands: Iterable[float | None] = ()) -> Scale:
     """Return the axis that shows these curves, and of the bands what is near them.
 
-    >>> scale_of([1.0, 0.0])
-    Scale(low=-1.45, high=1.15, at_zero=0.07..., at_infinity=...)
+    >>> scale = scale_of([1.0, 1e-9])
+    >>> round(scale.low, 2), round(scale.high, 2)
+    (-9.54, 0.54)
     """
     values = list(curves)
     logs = [math.log10(value) for value in values if value is not None and is_drawn(value)] or [0.0]
@@ -93,7 +94,7 @@ def signal(report: Report, scale: Scale) -> list[Spec]:
     wrong = first_wrong(report)
     if wrong is not None and is_drawn(rows[wrong].second_moment):
         found.append(_marks(rows, [wrong], "first wrong site", "wrong", "circle-open", "wrong", 15))
-    return [trace for trace in found if trace["x"]]
+    return [trace for trace in found if rows and trace["x"]]
 
 
 def gradient(report: Report) -> list[Spec]:

@@ -223,7 +223,10 @@ def figure(report: Report, site: str | None = None, theme: str = "light") -> Any
     values = {**colours(theme), **columns(report), **labels(report)}
     if site is None:
         spec = propagation(report)
-        spec["layout"] |= {"showlegend": True, "legend": {"orientation": "h", "y": -0.25}}
+        spec["layout"] |= {
+            "showlegend": True,
+            "legend": {"orientation": "h", "y": -0.16, "yanchor": "top"},
+        }
     else:
         spec, values = histogram(), {**values, **bins(_of_site(report, site))}
     spec["layout"]["paper_bgcolor"] = "@colour-surface"

@@ -43,12 +43,15 @@ def _parting(rows: Sequence[SiteRow], operands: Sequence[int]) -> int | None:
     heapq.heapify(waiting)
     seen = set(waiting)
     while len(waiting) > 1:
-        # the latest of them cannot lie before another one's start
-        for read in rows[-heapq.heappop(waiting)].reads:
+        # the latest of them cannot be what the others come from
+        reads = rows[-heapq.heappop(waiting)].reads
+        if not reads:
+            return None
+        for read in reads:
             if -read not in seen:
                 seen.add(-read)
                 heapq.heappush(waiting, -read)
-    return -waiting[0] if waiting else None
+    return -waiting[0]
 
 
 def segments(
