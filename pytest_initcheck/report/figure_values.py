@@ -54,12 +54,13 @@ def seen(value: float | None) -> float | None:
 
 
 def escaped(text: str) -> str:
-    """Return the text as plotly shows it literally: it reads tags and entities in all labels.
+    """Return the text as plotly shows it literally: it reads tags, entities and templates in labels.
 
-    >>> escaped("<b>")
-    '&lt;b&gt;'
+    >>> escaped("<b> %{y}")
+    '&lt;b&gt; %&#123;y}'
     """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("%{", "%&#123;")
 
 
 def resolved(spec: Any, values: Mapping[str, Any]) -> Any:

@@ -83,7 +83,9 @@ def test_other_runs_measure_nothing_for_plots(project):
 
 
 def test_other_runs_import_no_library_for_pages(project):
-    project.write(SOURCE + "\ndef test_light():\n    import sys\n    print('HEAVY', HEAVY & set(sys.modules))\n")
+    project.write(
+        SOURCE + "\ndef test_light():\n    import sys\n    print('HEAVY', HEAVY & set(sys.modules))\n"
+    )
     with (project.path / "test_models.py").open("a") as file:
         file.write("HEAVY = {'jinja2', 'markupsafe', 'plotly'}\n")
     result = project.run_apart("--initcheck", "--initcheck-json", "out.json", "-s")

@@ -153,7 +153,7 @@
 
   // -- links ---------------------------------------------------------------------------------
   function reveal(hash) {
-    const [anchor, site] = decodeURIComponent(hash.slice(1)).split("--site-");
+    const [anchor, site] = hash.slice(1).split("--site-");
     const section = document.getElementById(anchor);
     if (!section || !section.classList.contains("model")) return;
     section.hidden = false;
