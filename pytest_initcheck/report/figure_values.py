@@ -123,8 +123,9 @@ def bins(read: PreActivations) -> dict[str, Any]:
     margin = 0.04 * (end - start)
     reach = [start - margin, end + margin]
     return {
-        "bin_centres": [low + width * (place + 0.5) for place in range(len(read.counts))],
-        "bin_shares": [count / total for count in read.counts],
+        "bin_first": low + width / 2,
+        "bin_width": width,
+        "bin_shares": [seen(count / total) for count in read.counts],
         "bin_range": reach,
         "linear_from": reach[0] if read.linear_from is None else read.linear_from,
         "linear_to": reach[1] if read.linear_to is None else read.linear_to,

@@ -198,7 +198,8 @@ def histogram() -> Spec:
     ]
     bars = {
         "type": "bar",
-        "x": "@bin_centres",
+        "x0": "@bin_first",
+        "dx": "@bin_width",
         "y": "@bin_shares",
         "marker": {"color": "@colour-signal", "line": {"width": 0}},
         "hovertemplate": "z = %{x:.3g}<br>%{y:.2%} of the values<extra></extra>",
