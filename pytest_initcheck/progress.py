@@ -44,9 +44,10 @@ class Progress:
             self.reasons.append("a worker crashed")  # which xdist reports in the name of its item
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        # pytest's own interruptions, after an error of collection say, tell their reason
+        # pytest's own interruptions tell their reason; which files it means is known here
         said = str(excinfo.value)
-        self.reasons.append(said or f"interrupted by {excinfo.typename}")
+        if not said.endswith("during collection"):
+            self.reasons.append(said or f"interrupted by {excinfo.typename}")
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         self.reasons.append("an internal error of pytest ended the run")

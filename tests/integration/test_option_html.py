@@ -84,12 +84,16 @@ def test_other_runs_measure_nothing_for_plots(project):
 
 def test_other_runs_import_no_library_for_pages(project):
     project.write(
-        SOURCE + "\ndef test_light():\n    import sys\n    print('HEAVY', HEAVY & set(sys.modules))\n"
+        SOURCE
+        + """
+def test_light():
+    import sys
+    heavy = {"jinja2", "markupsafe", "plotly"} & set(sys.modules)
+    print(f"HEAVY {sorted(heavy)}")
+"""
     )
-    with (project.path / "test_models.py").open("a") as file:
-        file.write("HEAVY = {'jinja2', 'markupsafe', 'plotly'}\n")
     result = project.run_apart("--initcheck", "--initcheck-json", "out.json", "-s")
-    result.stdout.fnmatch_lines(["*HEAVY set()*"])
+    result.stdout.fnmatch_lines(["*HEAVY []*"])
 
 
 def test_both_reports_agree(project):
@@ -264,7 +268,7 @@ def test_a_file_that_cannot_be_collected(project):
     project.write(SOURCE)
     project.write("raise ValueError('no')", name="test_other")
     document = run(project)
-    assert "1 file could not be collected" in document["stopped"]
+    assert document["stopped"] == "1 file could not be collected"
     assert document["models"] == []
     document = run(project, "--continue-on-collection-errors")
     assert document["stopped"] == "1 file could not be collected"
