@@ -177,6 +177,7 @@ class InitCheck:
                 strict=strict,
                 loss=nearest("loss", None),
                 plots=options.html_path is not None,
+                tries=not _in_property_test(),
             )
         )
         report, used = without_ini_notes(report, options.allows)
@@ -189,6 +190,15 @@ class InitCheck:
             entry.add(report)
             entry.used_allows |= used
         return _answered(report)
+
+
+def _in_property_test() -> bool:
+    """Examples are shrunk by the hundred there: trying fixes on each would take twice as long."""
+    if "hypothesis" not in sys.modules:
+        return False
+    from pytest_initcheck.families import in_property_test
+
+    return in_property_test()
 
 
 def _answered(report: Report) -> Report:

@@ -103,7 +103,7 @@ class ModelRun:
         inputs = self.declaration.inputs
         return resolved_inputs(inputs, self.arguments) if self.arguments else inputs
 
-    def _judged(self, drawn: Mapping[str, Any], inputs: Any) -> Report:
+    def _judged(self, drawn: Mapping[str, Any], inputs: Any, tries: bool = True) -> Report:
         from pytest_initcheck.engine import Subject, judge
         from pytest_initcheck.inputs import DEFAULT_BATCH
 
@@ -125,6 +125,7 @@ class ModelRun:
             strict=self.strict,
             loss=declaration.loss,
             plots=self.options.html_path is not None,
+            tries=tries,
         )
         try:
             return judge(subject)

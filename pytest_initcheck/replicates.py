@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,11 +20,13 @@ import numpy as np
 from pytest_initcheck import evidence, probes
 from pytest_initcheck.config import Limits, resolve, selected
 from pytest_initcheck.declare import Allow
+from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ConfigError, ModelError
-from pytest_initcheck.evidence import Claims, Key
+from pytest_initcheck.evidence import Claims, Key, Seen
 from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
 from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
 from pytest_initcheck.invariants import Measure
+from pytest_initcheck.probes.input_edits import edited
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.runs import known_linear, nonlinear
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Trace, Wanted
@@ -38,7 +41,12 @@ _RARE_ELEMENTS = 2**28
 
 @dataclass(frozen=True)
 class Subject:
-    """One model to judge, with everything that the verdict depends on."""
+    """One model to judge, with everything that the verdict depends on.
+
+    * ``edits`` are made of every initialisation and of its inputs: a fix that is tried.
+    * ``tries``: whether a failure's fixes are tried.
+    * ``plots``: whether what only plots show is measured.
+    """
 
     factory: Any
     id: str
@@ -53,8 +61,9 @@ class Subject:
     ignore_sites: tuple[str, ...] = ()
     strict: bool = False
     loss: Callable[..., Any] | None = None
+    edits: tuple[Edit, ...] = ()
+    tries: bool = True
     plots: bool = False
-    """Whether what only plots show is measured too."""
 
     @property
     def invariants(self) -> tuple[str, ...]:
@@ -63,21 +72,20 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Seen):
     """What the replicates of one subject showed.
 
-    ``trace`` is the first initialisation's, ``lengths`` the output's second moment per trace,
-    ``extremes`` the lowest and the highest second moment that a site of this name had in any trace.
+    ``lengths`` has the output's second moment per trace, ``extremes`` the lowest and the highest second
+    moment that a site of this name had in any trace, ``source`` what the inputs were drawn from.
     """
 
-    claims: Claims
-    trace: Trace
     seeds: int
     lengths: tuple[float, ...]
     extremes: Mapping[str, tuple[float, float]]
     unmatched: tuple[Allow, ...]
     built: bool
     inputs: str
+    source: Source
 
 
 def evidence_of(subject: Subject) -> Evidence:
@@ -86,6 +94,14 @@ def evidence_of(subject: Subject) -> Evidence:
     Raises ModelError for a model that cannot be judged, ConfigError for unusable inputs.
     """
     return _Run(subject).evidence()
+
+
+def one_trace(subject: Subject) -> Trace:
+    """Return the trace of the first initialisation alone.
+
+    Raises ModelError for a model that cannot be traced, ConfigError for unusable inputs.
+    """
+    return _Run(subject).first_trace()
 
 
 class _Run:
@@ -126,13 +142,23 @@ class _Run:
             self.extremes,
             tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
             built,
-            "inferred" if self.subject.inputs is None or self.source is None else self.source.text,
+            "inferred" if self.subject.inputs is None else self._source(None).text,
+            self._source(None),
         )
+
+    def first_trace(self) -> Trace:
+        with self.workload:
+            if is_factory(self.subject.factory):
+                return self._trace(self._model(0), 0, NOTHING_MORE)
+            model = self._edited(self._drawn(_copied(self.subject.factory), 0, keep=True), 0)
+            return self._trace(model, 0, NOTHING_MORE)
 
     def _built(self) -> None:
         model = self.subject.factory
         probe = probes.probe_for(model)
-        model = self._drawn(model, 0, keep=True)
+        if self.subject.edits:
+            model = _copied(model)
+        model = self._edited(self._drawn(model, 0, keep=True), 0)
         self._guard_parameters(probe.fingerprints(model))
         trace = self._trace(model, 0)
         self._check_first(trace)
@@ -142,7 +168,14 @@ class _Run:
     def _model(self, replicate: int) -> Any:
         weights, _ = self.seeds.of(replicate)
         self.drawn = max(self.drawn, replicate + 1)
-        return self._drawn(build(self.subject.factory, weights, self.example), replicate, keep=False)
+        built = build(self.subject.factory, weights, self.example)
+        return self._edited(self._drawn(built, replicate, keep=False), replicate)
+
+    def _edited(self, model: Any, replicate: int) -> Any:
+        if self.subject.edits:
+            call = self._call(model, replicate)
+            probes.probe_for(model).apply(model, self.subject.edits, call)
+        return model
 
     def _drawn(self, model: Any, replicate: int, *, keep: bool) -> Any:
         """Have a model that draws on its first forward pass do so."""
@@ -194,7 +227,7 @@ class _Run:
         chosen = self._source(model)
         rng = np.random.default_rng(self.seeds.of(replicate)[1])
         try:
-            return chosen.sample(rng)
+            return edited(chosen.sample(rng), self.subject.edits)
         except (ConfigError, ModelError):
             raise
         except Exception as error:
@@ -364,6 +397,13 @@ class _Run:
     def _clean_inits(self) -> int:
         affordable = _RARE_ELEMENTS // max(self.traces[0].elements, 1)
         return min(CLEAN_INITS, max(affordable, self.drawn))
+
+
+def _copied(model: Any) -> Any:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise ModelError(f"the model cannot be copied: {type(error).__name__}: {error}") from error
 
 
 def _module(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ from pytest_initcheck.config import Limits
 from pytest_initcheck.evidence import Claim
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.invariants.gradient import growth_per_layer
-from pytest_initcheck.runs import path_layers
+from pytest_initcheck.runs import signal_per_layer
 from pytest_initcheck.trace import STEPS, Parameter, Trace
 
 _LOGARITHMIC = ("variance", "gradient", "matched-init", "reproducible")
@@ -117,7 +117,7 @@ def _says_inputs(measure: Measure, trace: Trace, shown: str, high: float | None)
 
 
 def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -> str:
-    factor, layers = _per_layer(trace)
+    factor, layers = signal_per_layer(trace)
     if measure.claim == "ignored-input":
         return "no weight can make the output depend on the input"
     if measure.claim == "vanishing":
@@ -139,15 +139,3 @@ def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -
         f"the signal {verb} the matched length map: {shown}x by layer {layer}, "
         f"limit {limits['variance']:g}x either way"
     )
-
-
-def _per_layer(trace: Trace) -> tuple[float, int]:
-    """Return by how much a layer of the path changes what tells inputs apart, and over how many.
-
-    The geometric mean from the first pre-activation to the last one before the head.
-    """
-    signals = [layer.site.value.batch_variance for layer in path_layers(trace)]
-    signals = [signal for signal in signals if signal > 0]  # a layer that puts out zero has no rate
-    if len(signals) < 2:
-        return 1.0, len(signals)
-    return (signals[-1] / signals[0]) ** (1 / (len(signals) - 1)), len(signals)

@@ -7,9 +7,10 @@ import statistics
 import sys
 from importlib.metadata import version
 
-from pytest_initcheck import probes, sequential
+from pytest_initcheck import sequential
+from pytest_initcheck.choices import notes_on
 from pytest_initcheck.config import Limits
-from pytest_initcheck.diagnosis import findings_for
+from pytest_initcheck.diagnosis import Bench, findings_for
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
 from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
@@ -23,12 +24,10 @@ def framework_versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "numpy") if name in sys.modules}
 
 
-def summed_up(subject: Subject, evidence: Evidence) -> Report:
-    """Return the Report that this evidence gives."""
+def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
+    """Return the Report that this evidence gives; fixes are tried on the bench."""
     trace, claims = evidence.trace, evidence.claims
-    findings = findings_for(
-        claims, trace, subject.limits, probes.named(trace.framework).spell, built=evidence.built
-    )
+    findings = findings_for(evidence, subject.limits, bench, built=evidence.built)
     results = {name: _result(name, claims, subject.limits) for name in subject.invariants}
     verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
@@ -52,9 +51,12 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
         spread=_spread(evidence.lengths),
         strict=subject.strict,
         frameworks=framework_versions(),
-        notes=tuple(
-            f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
-            for a in evidence.unmatched
+        notes=(
+            *notes_on(trace),
+            *(
+                f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
+                for a in evidence.unmatched
+            ),
         ),
     )
 

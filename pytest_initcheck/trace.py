@@ -56,6 +56,7 @@ class Parameter:
       none was taken.
     * ``copies`` counts the contiguous blocks of a matrix that are equal to each other, 1 if none are.
     * ``aliases`` are the other names of a tensor that is tied.
+    * ``path`` is the expression that reaches the tensor in the user's code.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Parameter:
     gradient: float = math.nan
     copies: int = 1
     aliases: tuple[str, ...] = ()
+    path: str = ""
 
     @property
     def sigma_w2(self) -> float:

@@ -219,7 +219,7 @@ class Recorder(TorchDispatchMode):
         self.additive |= found.bias_names
         self.biases |= found.bias_names
         self._append(
-            weight_place(found.names) if found.names else self._stack.place(op),
+            self._weight_place(op, found.names),
             found.kind,
             found.op,
             reads,
@@ -230,6 +230,14 @@ class Recorder(TorchDispatchMode):
             coverage=1.0 if op != "convolution" or self._rare_only else ops.convolution_coverage(args),
             in_place=in_place,
         )
+
+    def _weight_place(self, op: str, names: frozenset[str]) -> str:
+        """Name a linear site by the owner of its weight; a tied one by the owner that runs."""
+        place = self._stack.place(op)
+        tied = {
+            alias for name in names if name in self._described for alias in self._described[name].aliases
+        }
+        return place if not names or f"{place}.weight" in tied else weight_place(names)
 
     def _parameter(self, names: frozenset[str], fans: tuple[int, int]) -> Parameter | None:
         known = [self._described[name] for name in sorted(names) if name in self._described]

@@ -211,7 +211,7 @@ def narrowed(report: Report, invariants: Iterable[str]) -> Report:
         report,
         verdict=next((each for each in VERDICT_ORDER if each in verdicts), "pass"),
         invariants=kept,
-        findings=tuple(each for each in report.findings if each.invariant in asked),
+        findings=tuple(each for each in report.findings if any(map(each.concerns, asked))),
     )
 
 

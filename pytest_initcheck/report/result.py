@@ -33,6 +33,26 @@ class Fix:
     result: str = ""
     curve: tuple[float | None, ...] = ()
 
+    def apply(self, model: Any) -> Any:
+        """Make this change of a model, in place, and return the model.
+
+        Draws come from the framework's global generator, as those of the printed code do.
+
+        Raises ConfigError for a change of the inputs, or one that only its author can make.
+
+        >>> import numpy as np, pytest_initcheck as ic
+        >>> def tiny(rng):
+        ...     return [(rng.normal(0, 1e-6, (64, 64)), None, "relu") for _ in range(4)]
+        >>> report = ic.check(tiny, inputs=ic.normal(64))
+        >>> mended = report.fixes[0].apply(tiny(np.random.default_rng(0)))
+        >>> bool(abs(mended[0][0].std() - 0.177) < 0.01)
+        True
+        """
+        __tracebackhide__ = True
+        from pytest_initcheck.trials import apply
+
+        return apply(self.edits, self.framework, model, instead=self.code or self.advice)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "advice": self.advice,
@@ -71,6 +91,10 @@ class Finding:
     costs: str = ""
     also: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+
+    def concerns(self, invariant: str) -> bool:
+        """Tell whether this invariant fails, or is undecided, for what the finding is about."""
+        return invariant == self.invariant or invariant in self.also
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -263,8 +287,8 @@ class Report:
         if self.error is not None:
             raise InitCheckError(render(self), self)
         for finding in self.failures:
-            if invariant in (None, finding.invariant):
-                raise VIOLATIONS[finding.invariant](render(self, invariant), self)
+            if invariant is None or finding.concerns(invariant):
+                raise VIOLATIONS[invariant or finding.invariant](render(self, invariant), self)
         if self.strict and invariant is None and self.verdict != "pass":
             raise InitCheckError(render(self), self)
 
