@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_initcheck.report.figure_values import first_wrong, seen
 from pytest_initcheck.report.outline import blocks, segments
-from pytest_initcheck.report.result import Report, SiteRow
+from pytest_initcheck.report.result import Fix, Report, SiteRow
 
 Spec = dict[str, Any]
 
@@ -69,7 +69,7 @@ def signal_scale(report: Report) -> Scale:
     """Return the axis of the second moments."""
     rows = report.sites
     curves = [value for row in rows for value in (row.second_moment, row.batch_variance)]
-    curves += [value for fix in report.fixes[:_MOST_FIXES] for value in fix.curve if value is not None]
+    curves += [value for fix in tried_fixes(report) for value in fix.curve if value is not None]
     pairs = [pair for row in rows for pair in (row.expected, row.spread) if pair is not None]
     return scale_of(curves, [value for pair in pairs for value in pair])
 
@@ -101,17 +101,25 @@ def gradient(report: Report) -> list[Spec]:
     """Return the trace of the gradient's second moment, nothing where no gradient was seen."""
     if not any(is_drawn(row.gradient) for row in report.sites):
         return []
-    return [_curve(report.sites, "gradient", "gradient", "gradient")]
+    curve = _curve(report.sites, "gradient", "gradient", "gradient")
+    # numpy shows gradients at its layers alone
+    return [{**curve, "connectgaps": True}]
 
 
 def _fixes(report: Report) -> list[Spec]:
-    """Return the curves after the fixes that were tried, the ones that helped first."""
     found = []
-    for fix in [fix for fix in report.fixes if fix.curve][:_MOST_FIXES]:
-        trace = _curve(report.sites, "after the fix", "fixed", "second_moment", dash="dash")
+    for fix in tried_fixes(report):
+        name = "after the fix" if fix.helped else "after a fix that does not help"
+        trace = _curve(report.sites, name, "fixed", "second_moment", dash="dash")
         trace["y"] = [seen(value or None) for value in fix.curve]
         found.append(trace)
     return found
+
+
+def tried_fixes(report: Report) -> list[Fix]:
+    """Return the best fix of each failure of which the curve is known."""
+    known = ([fix for fix in finding.fixes if fix.curve] for finding in report.failures)
+    return [fixes[0] for fixes in known if fixes][:_MOST_FIXES]
 
 
 def _curve(rows: Sequence[SiteRow], name: str, key: str, column: str, dash: str = "solid") -> Spec:

@@ -362,7 +362,7 @@ def test_hostile_names_are_text(visit, name, reports):
         assert plain(text) in (seen.page.locator(".sites tbody th").nth(2).text_content() or "")
         assert plain(text) in (seen.page.locator("select option").first.text_content() or "")
         annotation = seen.page.locator(".propagation .annotation").first.text_content() or ""
-        assert re.sub(r"\\s+", " ", plain(text))[:40] in annotation.replace("\\u00a0", " ")
+        assert plain(text)[:40] in annotation.replace("\u00a0", " ")
         assert seen.page.locator("img").count() == 0
         assert seen.page.locator("main script:not([type])").count() == 0
         assert seen.page.locator("a[href^='javascript']").count() == 0

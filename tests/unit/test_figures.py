@@ -212,19 +212,27 @@ def test_zeros_and_what_is_not_finite_are_marked():
     assert traces(figure, "odd")[0]["x"] == [2, 3]
 
 
-def fixed(*curves: tuple[float | None, ...]) -> Report:
-    fixes = tuple(Fix("draw", helped=True, curve=each) for each in curves)
-    finding = Finding(
-        "variance", "error", "fail", None, None, None, (None, None), "m", "c", "f", "p", fixes=fixes
-    )
-    return report(findings=(finding,))
+def fixed(*curves: tuple[float | None, ...], helped: bool = True) -> Report:
+    def finding(*fixes: Fix) -> Finding:
+        texts = ("m", "c", "f", "p")
+        return Finding("variance", "error", "fail", None, None, None, (None, None), *texts, fixes=fixes)
+
+    untried = Fix("ask the author")
+    fixes = [Fix("draw", helped=helped, curve=each) for each in curves]
+    return report(findings=tuple(finding(untried, fix, fix) for fix in fixes))
 
 
-def test_the_curve_after_the_fix_is_drawn():
+def test_the_curve_after_the_best_fix_of_each_failure_is_drawn():
     figure = propagation(fixed((1.0, 0.0, None, 2.0, 3.0), ()))
     (trace,) = traces(figure, "fixed")
     assert trace["y"] == [1.0, None, None, 2.0, 3.0]
+    assert trace["name"] == "after the fix"
     assert len(traces(propagation(fixed(*[(1.0,) * 5] * 9)), "fixed")) == 3
+
+
+def test_a_fix_that_does_not_help_is_no_fix():
+    (trace,) = traces(propagation(fixed((1.0,) * 5, helped=False)), "fixed")
+    assert trace["name"] == "after a fix that does not help"
 
 
 def test_the_axis_holds_the_curve_after_the_fix():
