@@ -127,6 +127,29 @@ def bins(read: PreActivations) -> dict[str, Any]:
         "bin_width": width,
         "bin_shares": [seen(count / total) for count in read.counts],
         "bin_range": reach,
+        "outside": seen(outside(read)),
         "linear_from": reach[0] if read.linear_from is None else read.linear_from,
         "linear_to": reach[1] if read.linear_to is None else read.linear_to,
     }
+
+
+def outside(read: PreActivations) -> float:
+    """Return the share of values where the activation does not respond, the edges among them.
+
+    Within a bin that an edge cuts, values are taken to be spread evenly.
+
+    >>> outside(PreActivations((1, 1), -1.0, 1.0, -0.5, None))
+    0.25
+    """
+    low, high = read.linear_from, read.linear_to
+    if read.low == read.high:
+        inside = (low is None or read.low > low) and (high is None or read.low < high)
+        return 0.0 if inside else 1.0
+    width = (read.high - read.low) / len(read.counts)
+    share = 0.0
+    for place, count in enumerate(read.counts):
+        start = read.low + width * place
+        below = 0.0 if low is None else (low - start) / width
+        above = 0.0 if high is None else (start + width - high) / width
+        share += count * min(min(max(below, 0.0), 1.0) + min(max(above, 0.0), 1.0), 1.0)
+    return share / (sum(read.counts) or 1)

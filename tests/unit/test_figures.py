@@ -13,7 +13,7 @@ import pytest
 import pytest_initcheck as ic
 from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.report.figure_traces import scale_of
-from pytest_initcheck.report.figure_values import bins, columns, escaped, labels, resolved
+from pytest_initcheck.report.figure_values import bins, columns, escaped, labels, outside, resolved
 from pytest_initcheck.report.figures import propagation
 from pytest_initcheck.report.json import finite
 from pytest_initcheck.report.outline import blocks, curve, segments
@@ -78,6 +78,21 @@ def test_bins_end_where_the_axis_does():
     assert far["bin_range"][0] < -1.8 < 1.8 < far["bin_first"]
     alone = bins(PreActivations((4,), 2.0, 2.0))
     assert (alone["bin_first"], alone["bin_width"]) == (2.0, 1.0)
+
+
+def test_the_share_outside():
+    one_side = PreActivations((2, 1, 1), -1.0, 2.0, 0.0, None)
+    assert outside(one_side) == 0.5
+    cut = PreActivations((1, 2, 1), -3.0, 3.0, -2.0, 2.0)
+    assert outside(cut) == pytest.approx(0.25)
+    assert outside(PreActivations((1,), -9.0, 9.0)) == 0.0
+    assert outside(PreActivations((0, 4), 5.0, 6.0, -1.0, 1.0)) == 1.0
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 1.0), (0.5, 0.0), (1.0, 1.0), (-1.0, 1.0)])
+def test_equal_values_are_on_one_side(value, expected):
+    # a rectifier that reads zeros is not active
+    assert outside(PreActivations((0, 9), value, value, 0.0, 1.0)) == expected
 
 
 # -- scales ----------------------------------------------------------------------------------------

@@ -75,11 +75,7 @@
     return plotly().react(plot, figure.data, figure.layout, { displayModeBar: false, responsive: true });
   }
   function describe(plot, data, place) {
-    const { bin_first: first, bin_width: width, bin_shares: shares, linear_from: low, linear_to: high } = data.histograms[place];
-    const outside = shares.reduce((sum, share, bin) => {
-      const z = first + bin * width;
-      return z < low || z > high ? sum + share : sum;
-    }, 0);
+    const { outside } = data.histograms[place];
     const percent = (100 * outside).toPrecision(2);
     const text = `About ${Number(percent)} % of the values lie where the activation does not respond.`;
     one(".outside", plot.closest("figure")).textContent = text;
