@@ -96,6 +96,7 @@ def check(
             ignore_sites=globs,
             strict=strict,
             loss=loss,
+            plots=True,
             tries=try_fixes,
         )
     )

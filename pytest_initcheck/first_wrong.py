@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_initcheck.invariants import Measure
-from pytest_initcheck.invariants.variance import matched_range, step_logs
+from pytest_initcheck.invariants.length_map import matched_range, step_logs
 from pytest_initcheck.layer_causes import why_own
 from pytest_initcheck.runs import (
     LINEAR,

@@ -180,6 +180,7 @@ class InitCheck:
             strict=strict,
             loss=nearest("loss", None),
             tries=not _in_property_test(),
+            plots=options.html_path is not None,
         )
         with watching(self._config, item) as watch:
             report = judge(subject, watch)

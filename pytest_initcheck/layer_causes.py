@@ -9,7 +9,7 @@ import math
 
 from pytest_initcheck import initializers, theory
 from pytest_initcheck.edits import merged
-from pytest_initcheck.invariants.variance import matched_range
+from pytest_initcheck.invariants.length_map import matched_range
 from pytest_initcheck.remedies import (
     Remedy,
     Why,

@@ -154,6 +154,7 @@ class ModelRun:
             ignore_sites=(*declaration.ignore_sites, *globs),
             strict=self.strict,
             loss=declaration.loss,
+            plots=self.options.html_path is not None,
             tries=tries,
         )
         try:

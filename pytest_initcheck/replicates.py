@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +45,7 @@ class Subject:
 
     * ``edits`` are made of every initialisation and of its inputs: a fix that is tried.
     * ``tries``: whether a failure's fixes are tried.
+    * ``plots``: whether what only plots show is measured.
     """
 
     factory: Any
@@ -61,6 +63,7 @@ class Subject:
     loss: Callable[..., Any] | None = None
     edits: tuple[Edit, ...] = ()
     tries: bool = True
+    plots: bool = False
 
     @property
     def invariants(self) -> tuple[str, ...]:
@@ -72,11 +75,13 @@ class Subject:
 class Evidence(Seen):
     """What the replicates of one subject showed.
 
-    ``lengths`` has the output's second moment per trace, ``source`` what the inputs were drawn from.
+    ``lengths`` has the output's second moment per trace, ``extremes`` the lowest and the highest second
+    moment that a site of this name had in any trace, ``source`` what the inputs were drawn from.
     """
 
     seeds: int
     lengths: tuple[float, ...]
+    extremes: Mapping[str, tuple[float, float]]
     unmatched: tuple[Allow, ...]
     built: bool
     inputs: str
@@ -133,6 +138,7 @@ class _Run:
         self.allowed_hits: set[Allow] = set()
         self.fingerprints: dict[tuple[str, ...], int] = {}
         self.lengths: list[float] = []
+        self.extremes: dict[str, tuple[float, float]] = {}
         self.per_replicate = 1
         self.source: Source | None = None
         self.workload = ExitStack()
@@ -152,6 +158,7 @@ class _Run:
             self.traces[0],
             self.drawn,
             tuple(self.lengths),
+            self.extremes,
             tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
             built,
             "inferred" if self.subject.inputs is None else self._source(None).text,
@@ -224,13 +231,23 @@ class _Run:
                     f"{column.name} holds {column.value.non_finite} values that are NaN or infinite; "
                     "clean the inputs first: nothing behind them can be judged"
                 )
+        self._note_lengths(trace)
+        return trace
+
+    def _note_lengths(self, trace: Trace) -> None:
         if trace.output >= 0:
             self.lengths.append(trace.sites[trace.output].value.second_moment)
-        return trace
+        for site in trace.sites:
+            moment = site.value.second_moment
+            if isfinite(moment):
+                low, high = self.extremes.get(site.name, (moment, moment))
+                self.extremes[site.name] = min(low, moment), max(high, moment)
 
     def _wanted(self) -> Wanted:
         """The first trace is the one that reports show, with gradients at its sites."""
-        return self.wanted if self.traces else replace(self.wanted, site_gradients=True)
+        if self.traces:
+            return self.wanted
+        return replace(self.wanted, site_gradients=True, histograms=self.subject.plots)
 
     def _forward_seed(self, replicate: int) -> int:
         return number(self.seeds.of(replicate)[1].spawn(1)[0])

@@ -14,9 +14,9 @@ from pytest_initcheck.diagnosis import Bench, findings_for
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
 from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
-from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report, SiteRow
-from pytest_initcheck.runs import LINEAR
-from pytest_initcheck.trace import CHAOTIC, Trace
+from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report
+from pytest_initcheck.site_rows import rows
+from pytest_initcheck.trace import CHAOTIC
 
 
 def framework_versions() -> dict[str, str]:
@@ -40,7 +40,7 @@ def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
         root_seed=subject.root_seed,
         invariants=results,
         findings=findings,
-        sites=_rows(trace, wrong),
+        sites=rows(trace, wrong, evidence.extremes, plots=subject.plots),
         unobserved=tuple(dict.fromkeys(f"{place}: {reason}" for place, reason in trace.unobserved)),
         example=canonical(subject.example) or None,
         inputs=evidence.inputs,
@@ -130,34 +130,3 @@ def _limit_of(name: str, limits: Limits) -> tuple[tuple[float | None, float | No
 def _spread(lengths: tuple[float, ...]) -> float | None:
     logs = [math.log2(value) for value in lengths if value > 0 and math.isfinite(value)]
     return statistics.stdev(logs) if len(logs) > 1 else None
-
-
-def _rows(trace: Trace, first_wrong: str | None) -> tuple[SiteRow, ...]:
-    rows = []
-    before: dict[int, float] = {}
-    for site in trace.sites:
-        upstream = [before[read] for read in site.reads if read in before]
-        gain = None
-        moment = site.value.second_moment
-        if site.kind in LINEAR:
-            if upstream and upstream[0] > 0 and math.isfinite(moment):
-                gain = moment / upstream[0]
-            before[site.index] = moment
-        elif site.kind == "input":
-            before[site.index] = moment
-        elif upstream:
-            before[site.index] = upstream[0]
-        rows.append(
-            SiteRow(
-                site.name,
-                site.op,
-                moment,
-                site.value.batch_variance,
-                site.saturated,
-                site.dead,
-                gain,
-                not (site.value.finite and math.isfinite(moment)),
-                site.name == first_wrong,
-            )
-        )
-    return tuple(rows)

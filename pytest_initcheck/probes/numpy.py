@@ -294,7 +294,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
 
 
 def _trace(model: Any, call: Call, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
-    sites = Sites()
+    sites = Sites(histograms=wanted.histograms)
     output, reads, layers = _run(model, call, sites)
     inputs = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, np.ndarray)]
     if layers:

@@ -168,7 +168,14 @@ def _record(
         stack = ModuleStack(module)
         sites = SiteGradients(batch) if wanted.site_gradients else None
         recorder = Recorder(
-            stack, tensors, described, batch, kept, rare_only=rare_only, site_gradients=sites
+            stack,
+            tensors,
+            described,
+            batch,
+            kept,
+            rare_only=rare_only,
+            histograms=wanted.histograms,
+            site_gradients=sites,
         )
         seed(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))

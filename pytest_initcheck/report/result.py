@@ -151,18 +151,62 @@ class InvariantResult:
 
 
 @dataclass(frozen=True)
+class PreActivations:
+    """The histogram of what an activation reads, in equally wide bins from ``low`` to ``high``.
+
+    ``linear_from`` and ``linear_to`` are where the activation responds, None where it never stops.
+    """
+
+    counts: tuple[int, ...]
+    low: float
+    high: float
+    linear_from: float | None = None
+    linear_to: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "counts": list(self.counts),
+            "low": self.low,
+            "high": self.high,
+            "linear": [self.linear_from, self.linear_to],
+        }
+
+
+@dataclass(frozen=True)
 class SiteRow:
-    """One site of the last replicate; ``gain`` is relative to the linear site before it."""
+    """One site of the first replicate; ``gain`` is relative to the linear site before it.
+
+    * ``kind`` is what the operation is, ``reads`` the indices of the sites that it reads.
+
+    The rest is there where plots were asked for and None where it was not seen:
+
+    * ``gradient``: the second moment of the gradient of a readout of the differences between samples.
+    * ``expected``: between which second moments a matched init lies, but for two deviations of luck.
+    * ``spread``: the lowest and the highest second moment over the initialisations that were traced.
+    """
 
     name: str
     op: str
     second_moment: float
     batch_variance: float
-    saturated: float | None
-    dead: float | None
-    gain: float | None
-    non_finite: bool
+    saturated: float | None = None
+    dead: float | None = None
+    gain: float | None = None
+    non_finite: bool = False
     first_wrong: bool = False
+    kind: str = ""
+    index: int = -1
+    reads: tuple[int, ...] = ()
+    gradient: float | None = None
+    expected: tuple[float, float] | None = None
+    spread: tuple[float, float] | None = None
+    pre_activations: PreActivations | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Neither a value nor a statistic of the values overflowed."""
+        seen = (self.second_moment, self.batch_variance, self.saturated, self.dead, self.gain)
+        return not self.non_finite and all(each is None or math.isfinite(each) for each in seen)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -174,6 +218,12 @@ class SiteRow:
             "dead": json_number(self.dead),
             "gain": json_number(self.gain),
             "non_finite": self.non_finite,
+            "kind": self.kind,
+            "reads": list(self.reads),
+            "gradient": json_number(self.gradient),
+            "expected": None if self.expected is None else list(self.expected),
+            "spread": None if self.spread is None else list(self.spread),
+            "pre_activations": None if self.pre_activations is None else self.pre_activations.to_dict(),
         }
 
 
@@ -261,6 +311,23 @@ class Report:
             "unobserved": list(self.unobserved),
             "notes": list(self.notes),
         }
+
+    def plot(self, site: str | None = None, *, theme: str = "light") -> Any:
+        """Return the plotly figure of the signal over depth, which notebooks show.
+
+        * ``site`` names an activation, of which the histogram of what it reads is returned.
+        * ``theme`` is ``"light"`` or ``"dark"``.
+
+        Raises ConfigError without the extra ``html``, and for an unknown site or theme.
+        """
+        from pytest_initcheck.report.figures import figure
+
+        return figure(self, site, theme)
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.html import fragment
+
+        return fragment(self)
 
     def __str__(self) -> str:
         from pytest_initcheck.report.terminal import render

@@ -30,10 +30,11 @@ LAYERS = (
     ("outcomes", "tensor_causes"),
     ("causes", "first_wrong"),
     ("diagnosis", "replicates", "families"),
-    ("summary", "trials", "initializer_check"),
+    ("site_rows", "trials", "initializer_check"),
+    ("summary",),
     ("engine",),
     ("model_run", "plugin"),
-    ("console", "progress"),
+    ("console", "progress", "run_course"),
     ("collection", "fixture"),
     ("session",),
 )
@@ -53,13 +54,16 @@ LATE = {
 """Imports that run upwards, and why; only inside functions."""
 
 ROOMS = {
-    "pytest": r"plugin|collection|console|fixture|progress|session",
+    "pytest": r"plugin|collection|console|fixture|progress|run_course|session",
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",
     "torchvision": r"nobody",
     "timm": r"nobody",
     "transformers": r"nobody",
+    "jinja2": r"nobody",
+    "markupsafe": r"nobody",
+    "plotly": r"nobody",
 }
 """Who may import an outside library."""
 
@@ -68,6 +72,9 @@ LATE_ROOMS = {
     "torchvision": r"libraries\.torchvision(_\w+)?",
     "timm": r"libraries\.timm",
     "transformers": r"libraries\.transformers(_\w+)?",
+    "jinja2": r"report\.html",
+    "markupsafe": r"report\.html",
+    "plotly": r"report\.(html|figures)",
 }
 """Who may import an outside library inside a function only."""
 
