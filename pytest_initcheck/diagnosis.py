@@ -246,7 +246,14 @@ class _Search:
             also=also,
             fixes=fixes,
             allow_at=allowable(map(_measure, lead.group), seen.trace),
+            also_at=tuple(_allowable(name, seen) for name in also),
         )
+
+
+def _allowable(invariant: str, seen: Seen) -> str:
+    groups = failing(seen.claims).items()
+    own = (claim for (name, _), group in groups if name == invariant for claim in group)
+    return allowable(map(_measure, own), seen.trace)
 
 
 def _best_first(fixes: Iterable[Fix]) -> tuple[Fix, ...]:

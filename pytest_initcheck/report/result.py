@@ -71,7 +71,8 @@ class Finding:
     * ``costs`` is what it does to training.
     * ``also`` are the other invariants that fail for the same cause.
     * ``fixes`` in the order in which they were tried; ``fix`` is the text of the best.
-    * ``allow_at`` are the sites at which an allowance takes it back, as a glob; empty where none does.
+    * ``allow_at`` are the sites at which an allowance takes it back, as a glob; empty where none does;
+      ``also_at`` those of the other invariants.
     """
 
     invariant: str
@@ -92,6 +93,7 @@ class Finding:
     also: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     allow_at: str = ""
+    also_at: tuple[str, ...] = ()
 
     def concerns(self, invariant: str) -> bool:
         """Tell whether this invariant fails, or is undecided, for what the finding is about."""
@@ -117,6 +119,7 @@ class Finding:
             "fixes": [fix.to_dict() for fix in self.fixes],
             "proof": self.proof,
             "allow_at": self.allow_at,
+            "also_at": list(self.also_at),
         }
 
 
