@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import pytest_initcheck as ic
 from pytest_initcheck.engine import judge
 from pytest_initcheck.families import Explored, Family
-from pytest_initcheck.replicates import Subject
+from pytest_initcheck.subject import Subject
 
 Layers = list[tuple[Any, None, str | None]]
 

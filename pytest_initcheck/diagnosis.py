@@ -10,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_initcheck import sequential
 from pytest_initcheck.causes import why
 from pytest_initcheck.config import Limits
-from pytest_initcheck.costs import costs_of
 from pytest_initcheck.edits import Edit
-from pytest_initcheck.evidence import Claim, Claims, Seen
-from pytest_initcheck.first_wrong import named_site, place_of
-from pytest_initcheck.invariants import Measure
+from pytest_initcheck.evidence import Seen
+from pytest_initcheck.findings import (
+    Failing,
+    Lead,
+    failing,
+    first_claim,
+    measure_of,
+    text_of,
+    told,
+    undecided,
+)
+from pytest_initcheck.first_wrong import named_site
 from pytest_initcheck.outcomes import measured
-from pytest_initcheck.remedies import Remedy, Why
+from pytest_initcheck.remedies import Remedy
 from pytest_initcheck.report.result import Finding, Fix
-from pytest_initcheck.sentences import allowable, in_natural_units, says
-from pytest_initcheck.trace import Site, Trace
+from pytest_initcheck.trace import Trace
 
 MOST_CAUSES = 4
 MOST_TRIALS = 8
@@ -33,9 +39,6 @@ _BEYOND_WEIGHTS = (
     *("activation mismatch", "missing norm"),
 )
 """Causes that no draw of the weights mends, though it may hide them."""
-
-Failing = tuple[str, str | None]
-"""An invariant that failed, and the direction."""
 
 
 @dataclass(frozen=True)
@@ -55,39 +58,16 @@ class Bench:
 def findings_for(seen: Seen, limits: Limits, bench: Bench, *, built: bool) -> tuple[Finding, ...]:
     """Return one finding per cause, and one per invariant that could not be decided."""
     found = _Search(limits, bench).causes_of(seen)
-    undecided = []
+    doubtful = []
     for invariant in dict.fromkeys(claim.invariant for claim in seen.claims.values()):
         own = [claim for claim in seen.claims.values() if claim.invariant == invariant]
         open_claims = [claim for claim in own if claim.verdict == "inconclusive"]
         if open_claims and not any(claim.verdict == "fail" for claim in own):
-            undecided.append(_inconclusive(open_claims, seen.trace, limits, built=built))
-    return (*found, *undecided)
-
-
-def failing(claims: Claims) -> dict[Failing, list[Claim]]:
-    """Return the failed claims by invariant and direction."""
-    found: dict[Failing, list[Claim]] = {}
-    for claim in claims.values():
-        if claim.verdict == "fail":
-            found.setdefault((claim.invariant, claim.measure.direction), []).append(claim)
-    return found
+            doubtful.append(undecided(open_claims, seen.trace, limits, built=built))
+    return (*found, *doubtful)
 
 
 # -- causes one after the other ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Lead:
-    """The failure that a cause is looked for at: where it starts, why, and what else fails there."""
-
-    key: Failing
-    group: list[Claim]
-    site: Site | None
-    reason: Why
-
-    @property
-    def place(self) -> str | None:
-        return self.reason.place or (None if self.site is None else self.site.name)
 
 
 class _Search:
@@ -104,8 +84,8 @@ class _Search:
         found: dict[Failing, Finding] = {}
         unsolved: set[Failing] = set()
         made: tuple[Edit, ...] = ()
-        current, told = seen, set[Failing]()
-        while leads := self._leads(current, told):
+        current, done = seen, set[Failing]()
+        while leads := self._leads(current, done):
             lead = leads[0]
             fixes, mended = self._tried(lead, current, made, few=len(found) >= MOST_CAUSES)
             if mended is None:
@@ -117,33 +97,35 @@ class _Search:
                 made, current = (*made, *edits), after
                 for key in gone & unsolved:
                     found.pop(key, None)  # it merely suffered from this cause
-            told |= gone | {lead.key}
+            done |= gone | {lead.key}
             if lead.key in first:
                 also = _also(lead, gone, first, found.values())
-                found[lead.key] = self._finding(replace(lead, group=first[lead.key]), fixes, also, seen)
+                found[lead.key] = told(
+                    replace(lead, group=first[lead.key]), fixes, also, seen, self.limits
+                )
             elif found:
                 # it fails in the mended model alone: what mends it belongs to the fix before
                 key, before = list(found.items())[-1]
                 found[key] = _with_fixes(before, fixes)
         return tuple(found.values())
 
-    def _leads(self, seen: Seen, told: set[Failing]) -> list[_Lead]:
+    def _leads(self, seen: Seen, done: set[Failing]) -> list[Lead]:
         leads = []
         for key, group in failing(seen.claims).items():
-            if key in told:
+            if key in done:
                 continue
-            claim = _first(group)
-            site = named_site(claim.invariant, _measure(claim), seen.trace)
-            reason = why(claim.invariant, _measure(claim), seen.trace, site)
+            claim = first_claim(group)
+            site = named_site(claim.invariant, measure_of(claim), seen.trace)
+            reason = why(claim.invariant, measure_of(claim), seen.trace, site)
             if reason.place is not None:
                 site = next((each for each in seen.trace.sites if each.name == reason.place), None)
-            leads.append(_Lead(key, group, site, reason))
+            leads.append(Lead(key, group, site, reason))
         return sorted(leads, key=lambda lead: _order(lead, seen.trace))
 
     # -- trials ----------------------------------------------------------------------------------
 
     def _tried(
-        self, lead: _Lead, current: Seen, made: tuple[Edit, ...], *, few: bool
+        self, lead: Lead, current: Seen, made: tuple[Edit, ...], *, few: bool
     ) -> tuple[tuple[Fix, ...], tuple[tuple[Edit, ...], Seen] | None]:
         """Try remedies until one helps; return all that were tried, and what the best one gave."""
         fixes: list[Fix] = []
@@ -167,12 +149,12 @@ class _Search:
             result = self._result(lead, current, after) + (", with the fixes before it" if made else "")
             fixes.append(self._fix(remedy, current, helped, result, after))
             if helped:
-                return _best_first(fixes), (remedy.edits, after)
+                return _bestfirst_claim(fixes), (remedy.edits, after)
             if not left:
                 partly = partly or (remedy.edits, after)
-        return _best_first(fixes), partly
+        return _bestfirst_claim(fixes), partly
 
-    def _remedies(self, lead: _Lead, made: tuple[Edit, ...]) -> Iterable[Remedy]:
+    def _remedies(self, lead: Lead, made: tuple[Edit, ...]) -> Iterable[Remedy]:
         """Yield the cause's own remedies, and as the last resort one that is measured."""
         own = lead.reason.remedies
         yield from (remedy for remedy in own if remedy.edits)
@@ -184,7 +166,7 @@ class _Search:
                 yield Remedy(words, edits)
         yield from (remedy for remedy in own if not remedy.edits)
 
-    def _result(self, lead: _Lead, current: Seen, after: Seen) -> str:
+    def _result(self, lead: Lead, current: Seen, after: Seen) -> str:
         left = failing(after.claims)
         before = {name for name, _ in failing(current.claims)}
         shown = measured(lead.key, after, self.limits)
@@ -213,61 +195,19 @@ class _Search:
             () if after is None else _curve(seen.trace, after.trace),
         )
 
-    # -- findings --------------------------------------------------------------------------------
 
-    def _finding(
-        self, lead: _Lead, fixes: tuple[Fix, ...], also: tuple[str, ...], seen: Seen
-    ) -> Finding:
-        claim = _first(lead.group)
-        measure = _measure(claim)
-        value, bounds = in_natural_units(claim.invariant, measure)
-        more = len({_measure(c).site for c in lead.group}) - 1
-        tail = f"{more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
-        said = says(claim, measure, seen.trace, self.limits)
-        place = place_of(lead.site, seen.trace)
-        if lead.site is None and lead.reason.place is not None:
-            place = f"{lead.reason.place} (a parameter)"
-        return Finding(
-            claim.invariant,
-            "error",
-            "fail",
-            measure.direction,
-            lead.place,
-            value,
-            bounds,
-            said.short,
-            lead.reason.cause,
-            _text(fixes[0]) if fixes else "",
-            _proof(claim, self.limits),
-            kind=lead.reason.kind,
-            place=place,
-            detail="; ".join(part for part in (said.detail, tail) if part),
-            costs=costs_of(claim.invariant, measure.direction),
-            also=also,
-            fixes=fixes,
-            allow_at=allowable(map(_measure, lead.group), seen.trace),
-            also_at=tuple(_allowable(name, seen) for name in also),
-        )
-
-
-def _allowable(invariant: str, seen: Seen) -> str:
-    groups = failing(seen.claims).items()
-    own = (claim for (name, _), group in groups if name == invariant for claim in group)
-    return allowable(map(_measure, own), seen.trace)
-
-
-def _best_first(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
+def _bestfirst_claim(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
     """Order by what was measured: what helped, what was not tried, what did not help."""
     return tuple(sorted(fixes, key=lambda fix: {True: 0, None: 1, False: 2}[fix.helped]))
 
 
-def _same_cause(one: _Lead, other: _Lead) -> bool:
+def _same_cause(one: Lead, other: Lead) -> bool:
     overflows = one.reason.kind == "undefined operation" and other.key == ("variance", "exploding")
     return overflows or (one.place, one.reason.kind) == (other.place, other.reason.kind)
 
 
 def _also(
-    lead: _Lead, gone: Iterable[Failing], first: Iterable[Failing], found: Iterable[Finding]
+    lead: Lead, gone: Iterable[Failing], first: Iterable[Failing], found: Iterable[Finding]
 ) -> tuple[str, ...]:
     """Return the other invariants that failed for this cause, in the order of the table."""
     taken = {lead.key[0], *(name for each in found for name in (each.invariant, *each.also))}
@@ -285,24 +225,20 @@ def _with_fixes(finding: Finding, fixes: tuple[Fix, ...]) -> Finding:
         edits=(*partial.edits, *then.edits),
     )
     chosen = (both, *finding.fixes) if then.helped else (*finding.fixes, *fixes)
-    return replace(finding, fixes=chosen, fix=_text(chosen[0]))
+    return replace(finding, fixes=chosen, fix=text_of(chosen[0]))
 
 
-def _left(lead: _Lead, before: Seen, after: Seen) -> tuple[bool, bool]:
+def _left(lead: Lead, before: Seen, after: Seen) -> tuple[bool, bool]:
     """Tell whether the lead still fails after an edit, and whether something fails that did not."""
     still = set(failing(after.claims))
     fails = lead.key in still or _undecided(lead, after)
     return fails, bool(still - set(failing(before.claims)))
 
 
-def _undecided(lead: _Lead, after: Seen) -> bool:
+def _undecided(lead: Lead, after: Seen) -> bool:
     """Tell whether a claim that failed can no longer be decided: that is not mended yet."""
     keys = {(claim.invariant, claim.measure.claim) for claim in lead.group}
     return any(key in keys and c.verdict == "inconclusive" for key, c in after.claims.items())
-
-
-def _text(fix: Fix) -> str:
-    return f"{fix.advice}:\n{fix.code}" if fix.code else fix.advice
 
 
 def _curve(before: Trace, after: Trace) -> tuple[float | None, ...]:
@@ -314,7 +250,7 @@ def _curve(before: Trace, after: Trace) -> tuple[float | None, ...]:
     return tuple(site.value.second_moment for site in after.sites)
 
 
-def _order(lead: _Lead, trace: Trace) -> tuple[int, int]:
+def _order(lead: Lead, trace: Trace) -> tuple[int, int]:
     """What the model is fed and built of comes first, then the order of execution."""
     if lead.reason.kind == "uninitialised memory":
         return 0, 0
@@ -324,70 +260,3 @@ def _order(lead: _Lead, trace: Trace) -> tuple[int, int]:
     if place is None:
         place = lead.site.index if lead.site is not None else len(trace.sites)
     return 2, place
-
-
-def _first(group: list[Claim]) -> Claim:
-    """Return the claim whose site comes first; whole-model claims come after those with a site.
-
-    A parameter that is not finite comes before the values that it makes. Of two claims on one site that
-    on the logits is the plainer.
-    """
-
-    def place(claim: Claim) -> tuple[bool, bool, int, bool]:
-        measure = _measure(claim)
-        made = claim.invariant == "finite" and measure.claim != "parameters"
-        return made, measure.site < 0, measure.site, measure.claim == "growth"
-
-    return min(group, key=place)
-
-
-def _measure(claim: Claim) -> Measure:
-    return claim.violating or claim.measure
-
-
-def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bool) -> Finding:
-    claim = max(group, key=lambda c: (c.walk.violations, -c.measure.site))
-    measure = _measure(claim)
-    site = named_site(claim.invariant, measure, trace)
-    value, bounds = in_natural_units(claim.invariant, measure)
-    if built:
-        message = "needs fresh inits; pass the factory"
-        fix = "pass the function or class that builds the model, not a model that is built"
-        proof = "one initialisation seen"
-    else:
-        message = f"undecided, {claim.walk.violations} of {claim.walk.replicates} outside"
-        fix = "look at the value: it lies at the limit; change the init, or set the limit you want"
-        proof = _proof(claim, limits)
-    cause = "the model is built already" if built else "the model sits at its limit"
-    return Finding(
-        claim.invariant,
-        "warning",
-        "inconclusive",
-        measure.direction,
-        None if site is None else site.name,
-        value,
-        bounds,
-        message,
-        cause,
-        fix,
-        proof,
-        place=place_of(site, trace),
-    )
-
-
-def _proof(claim: Claim, limits: Limits) -> str:
-    keyword = "input_second_moment" if claim.invariant == "inputs" else claim.invariant.replace("-", "_")
-    source = limits.source(keyword) if keyword in limits.settings else "default"
-    bound = sequential.claim_error_bound()
-    if claim.one_look:
-        return "a fact of this model, one look decides"
-    if claim.measure.fatal is not None:
-        events = f"seen in {claim.walk.violations} of {claim.walk.replicates} fresh inits"
-        p0 = claim.measure.fatal[0]
-        return f"{events}; p < {bound:.0e} where at most {p0:.2g} of inits may show it"
-    if claim.invariant == "inputs":
-        return f"{claim.walk.violations} of {claim.walk.replicates} draws of the inputs ({source})"
-    return (
-        f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the widened limit "
-        f"({source}); p < {bound:.0e} for a correct init"
-    )

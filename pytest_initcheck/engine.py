@@ -15,8 +15,9 @@ from pytest_initcheck.declare import Allow, Declared
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.factory import canonical, preserved_global_states
 from pytest_initcheck.inputs import DEFAULT_BATCH
-from pytest_initcheck.replicates import Progress, Subject, Watch, evidence_of
+from pytest_initcheck.replicates import evidence_of
 from pytest_initcheck.report.result import Report
+from pytest_initcheck.subject import Progress, Subject, Watch
 from pytest_initcheck.summary import framework_versions, summed_up
 from pytest_initcheck.trials import bench_for
 

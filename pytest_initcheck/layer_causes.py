@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 
-from pytest_initcheck import initializers, theory
+from pytest_initcheck import theory
 from pytest_initcheck.edits import merged
 from pytest_initcheck.invariants.length_map import matched_range
+from pytest_initcheck.misfits import OFF, found_std, misfit, needs, range_of
 from pytest_initcheck.remedies import (
     Remedy,
     Why,
@@ -33,10 +34,6 @@ from pytest_initcheck.runs import (
 )
 from pytest_initcheck.trace import Parameter, Site, Trace
 
-_OFF = 1.5
-"""A weight whose variance is 1.5 times off a matched one's is worth naming."""
-_AGREES = 1.1
-"""A variance within 10 % of what another fan would need was drawn for that fan."""
 _FOREIGN = 1e4
 """Root mean square of a weight that no scheme draws: what was in memory."""
 
@@ -48,21 +45,21 @@ def why_layer(trace: Trace, site: Site, invariant: str, direction: str | None) -
         return Why("unseen weight", "its weight was not seen", advice("show the weight to the check"))
     layer = layer_of(trace, site)
     after = layer.followed_by if layer is not None else activation_after(trace, site) or "identity"
-    low, high = matched_range(layer) if layer is not None else _range_of(after)
+    low, high = matched_range(layer) if layer is not None else range_of(after)
     smallest = invariant == "saturation"
     found = why_own(trace, site) or _why_mean(trace, site, after, smallest)
     if found is not None:
         return found
     # too small a weight saturates nothing and explodes nothing, too large a one lets nothing vanish
-    too_large = weight.sigma_w2 > _OFF * high and direction != "vanishing"
-    too_small = weight.sigma_w2 < low / _OFF and direction != "exploding" and not smallest
+    too_large = weight.sigma_w2 > OFF * high and direction != "vanishing"
+    too_small = weight.sigma_w2 < low / OFF and direction != "exploding" and not smallest
     if too_large or too_small:
         alike = _alike(trace, site, after, too_large=too_large)
         more = f"; {len(alike)} more {'layer' if len(alike) == 1 else 'layers'} like it" if alike else ""
-        kind, who = _misfit(weight, after)
+        kind, who = misfit(weight, after)
         return Why(
             kind,
-            f"{_found(weight)}{who}; {_needs(weight, after)}{more}",
+            f"{found_std(weight)}{who}; {needs(weight, after)}{more}",
             tuple(_draws(trace, weight, alike, after, smallest, head=direction == "exploding")),
         )
     return _why_read(trace, site, after, invariant, direction)
@@ -159,7 +156,7 @@ def _draws(
         both = (*first.edits, *more.edits)
         return [Remedy(f"{first.advice}, and {more.advice.removeprefix('draw ')}", both)]
     found = [first]
-    if smallest and matched_gain(after) > _OFF * matched_gain(after, smallest=True):
+    if smallest and matched_gain(after) > OFF * matched_gain(after, smallest=True):
         found.append(drawn([weight, *alike], after))
     others = {
         layer.site.weight.name: layer.site.weight
@@ -175,7 +172,7 @@ def _draws(
 def _large_head(trace: Trace, known: set[str]) -> Parameter | None:
     """Return the weight of the last layer of the path where its variance is too large."""
     heads = [s.weight for s in signal_path(trace) if s.kind in LINEAR and s.weight is not None]
-    if not heads or heads[-1].name in known or heads[-1].sigma_w2 <= _OFF:
+    if not heads or heads[-1].name in known or heads[-1].sigma_w2 <= OFF:
         return None
     return heads[-1]
 
@@ -191,7 +188,7 @@ def _why_read(trace: Trace, site: Site, after: str, invariant: str, direction: s
     if invariant == "saturation":
         return Why(
             "input scale" if site.reads else "init gain",
-            f"its pre-activations have standard deviation {math.sqrt(length):.3g}; {_found(weight)}",
+            f"its pre-activations have standard deviation {math.sqrt(length):.3g}; {found_std(weight)}",
             (
                 _draws(trace, weight, [], after, smallest=True)[-1],
                 Remedy("use a smaller gain or smaller inputs, or set a larger limit"),
@@ -249,76 +246,10 @@ def _alike(trace: Trace, site: Site, after: str, *, too_large: bool) -> list[Par
         if weight is None or layer.site.index <= site.index or layer.followed_by != after:
             continue
         low, high = matched_range(layer)
-        off = weight.sigma_w2 > _OFF * high if too_large else weight.sigma_w2 < low / _OFF
+        off = weight.sigma_w2 > OFF * high if too_large else weight.sigma_w2 < low / OFF
         if off and weight.name not in {own, *(each.name for each in found)}:
             found.append(weight)
     return found
-
-
-def _range_of(after: str) -> tuple[float, float]:
-    low, high = theory.matched_gains(after)
-    return min(low, 1.0) ** 2, max(high, 1.0) ** 2
-
-
-def _misfit(weight: Parameter, after: str) -> tuple[str, str]:
-    """Return the kind of a gain that is off, and what gives it away."""
-    if weight.aliases:
-        tied = ", ".join(weight.aliases)
-        return "tied embedding scale", f", and serve as {tied} too"
-    if after == "selu":
-        return "activation mismatch", ""
-    other = _other_fan(weight, after)
-    if other is not None:
-        return "wrong fan", f", drawn for a fan of {other} where fan_in is {weight.fan_in}"
-    return "init gain", ""
-
-
-def _other_fan(weight: Parameter, after: str) -> int | None:
-    """Return the fan that this weight was drawn for, None if it is fan_in or none of its shape's.
-
-    Libraries read fans off a shape: transposed, grouped and fused weights then get another layer's.
-    """
-    gains = {round(gain, 6) for gain in theory.matched_gains(after)}
-    known = _recognised(weight)
-    if len(weight.shape) < 2 or not weight.second_moment > 0 or (known and "fan_out" not in known):
-        return None
-    rest = math.prod(weight.shape[2:])
-    fans = {weight.fan_out, weight.shape[0] * rest, weight.shape[1] * rest, weight.shape[0]}
-    for fan in sorted(fans, reverse=True):
-        apart = max(fan, weight.fan_in) > _OFF * max(min(fan, weight.fan_in), 1)
-        for gain in gains:
-            ratio = weight.second_moment * fan / gain**2
-            if apart and 1 / _AGREES < ratio < _AGREES:
-                return fan
-    return None
-
-
-def _found(weight: Parameter) -> str:
-    return f"weights have std {math.sqrt(weight.second_moment):.3g}{_recognised(weight)}"
-
-
-def _needs(weight: Parameter, after: str) -> str:
-    who = "a linear layer" if after == "identity" else after
-    low, high = theory.matched_gains(after)
-    root = math.sqrt(max(weight.fan_in, 1))
-    if high / low < 1.01:
-        return f"{who} needs {high / root:.3g} (gain {high:.4g})"
-    return f"{who} needs {low / root:.3g} to {high / root:.3g} (gain {low:.4g} to {high:.4g})"
-
-
-def _recognised(weight: Parameter) -> str:
-    schemes = initializers.describe(
-        max(weight.fan_in, 1),
-        max(weight.fan_out, 1),
-        weight.second_moment,
-        weight.count,
-        mean=weight.mean,
-    )
-    if not schemes:
-        return ""
-    name = schemes[0].name
-    default = ", PyTorch's default" if "sqrt(5)" in name else ""
-    return f" (like {name}{default})"
 
 
 def _offset(trace: Trace, site: Site) -> Why | None:
@@ -354,7 +285,7 @@ def offset_from(trace: Trace, site: Site) -> float | None:
         return None
     layer = layer_of(trace, site)
     after = activation_after(trace, site) or reads_through(trace, site)
-    high = (matched_range(layer) if layer is not None else _range_of(after))[1]
+    high = (matched_range(layer) if layer is not None else range_of(after))[1]
     read = trace.sites[site.reads[0]].value.second_moment
     # a layer behind dead ones reads nothing; what a matched input would be is for its own layer to say
     made = max(weight.sigma_w2, high) * read

@@ -19,7 +19,7 @@ from pytest_initcheck.report.terminal import render
 
 if TYPE_CHECKING:
     from pytest_initcheck.families import Explored, Family
-    from pytest_initcheck.replicates import Watch
+    from pytest_initcheck.subject import Watch
 
 
 @dataclass(frozen=True)

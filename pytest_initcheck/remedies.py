@@ -40,6 +40,15 @@ def advice(*words: str) -> tuple[Remedy, ...]:
     return tuple(map(Remedy, words))
 
 
+def nothing_stands_out() -> Why:
+    """Return what to say where every layer is as it should be."""
+    return Why(
+        "no single layer",
+        "no single layer stands out",
+        advice("compare the table below with a matched init"),
+    )
+
+
 def standardised(name: str, value: Moments) -> Remedy:
     """Return the change that brings an input with these moments to mean 0 and standard deviation 1."""
     std = math.sqrt(max(value.second_moment - value.mean**2, 0.0)) or 1.0

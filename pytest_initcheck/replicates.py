@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 import fnmatch
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isfinite
 from types import ModuleType
 from typing import Any
@@ -18,17 +18,16 @@ from typing import Any
 import numpy as np
 
 from pytest_initcheck import evidence, probes
-from pytest_initcheck.config import Limits, resolve, selected
 from pytest_initcheck.declare import Allow
-from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ConfigError, ModelError
-from pytest_initcheck.evidence import Claims, Key, Seen
+from pytest_initcheck.evidence import Claims, Key
 from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
-from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
+from pytest_initcheck.inputs import Call, Source, source
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.probes.input_edits import edited
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.runs import known_linear, nonlinear
+from pytest_initcheck.subject import Evidence, Progress, Subject, Watch
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Trace, Wanted
 
 CLEAN_INITS = 63
@@ -37,72 +36,6 @@ MOST_SEEDS = 16
 _REPLICATE_ELEMENTS = 2**26
 _RARE_ELEMENTS = 2**28
 """Elements (parameters and activations) that one replicate, and all rare-event draws, may handle."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One model to judge, with everything that the verdict depends on.
-
-    * ``edits`` are made of every initialisation and of its inputs: a fix that is tried.
-    * ``tries``: whether a failure's fixes are tried.
-    * ``plots``: whether what only plots show is measured.
-    """
-
-    factory: Any
-    id: str
-    inputs: Any = None
-    example: Mapping[str, Any] | None = None
-    only: tuple[str, ...] | None = None
-    limits: Limits = field(default_factory=resolve)
-    mode: str = "train"
-    root_seed: int = 0
-    batch: int = DEFAULT_BATCH
-    allows: tuple[Allow, ...] = ()
-    ignore_sites: tuple[str, ...] = ()
-    strict: bool = False
-    loss: Callable[..., Any] | None = None
-    edits: tuple[Edit, ...] = ()
-    tries: bool = True
-    plots: bool = False
-
-    @property
-    def invariants(self) -> tuple[str, ...]:
-        """The invariants to judge."""
-        return selected(self.only, self.limits)
-
-
-@dataclass(frozen=True)
-class Evidence(Seen):
-    """What the replicates of one subject showed.
-
-    ``lengths`` has the output's second moment per trace, ``extremes`` the lowest and the highest second
-    moment that a site of this name had in any trace, ``source`` what the inputs were drawn from.
-    """
-
-    seeds: int
-    lengths: tuple[float, ...]
-    extremes: Mapping[str, tuple[float, float]]
-    unmatched: tuple[Allow, ...]
-    built: bool
-    inputs: str
-    source: Source
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a check has come.
-
-    * ``model`` is its id, with the arguments that were drawn for it.
-    * ``open`` are the invariants that are not decided yet.
-    * ``replicate`` counts from 1, on through the draws in which rare events are looked for.
-    """
-
-    model: str
-    open: tuple[str, ...]
-    replicate: int
-
-
-Watch = Callable[[Progress], None]
 
 
 def evidence_of(subject: Subject, watch: Watch | None = None) -> Evidence:

@@ -13,9 +13,10 @@ from pytest_initcheck.config import Limits
 from pytest_initcheck.diagnosis import Bench, findings_for
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
-from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
+from pytest_initcheck.replicates import CLEAN_INITS
 from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report
 from pytest_initcheck.site_rows import rows
+from pytest_initcheck.subject import Evidence, Subject
 from pytest_initcheck.trace import CHAOTIC
 
 

@@ -12,7 +12,8 @@ from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.evidence import Seen
 from pytest_initcheck.probes.input_edits import spell_inputs
-from pytest_initcheck.replicates import Evidence, Subject, Watch, evidence_of, one_trace
+from pytest_initcheck.replicates import evidence_of, one_trace
+from pytest_initcheck.subject import Evidence, Subject, Watch
 from pytest_initcheck.trace import Parameter, Trace
 from pytest_initcheck.unit_variance import unit_variance
 

@@ -8,7 +8,8 @@ import pytest
 import pytest_initcheck as ic
 from pytest_initcheck import diagnosis
 from pytest_initcheck.diagnosis import MOST_TRIALS, Bench, findings_for
-from pytest_initcheck.replicates import Subject, evidence_of
+from pytest_initcheck.replicates import evidence_of
+from pytest_initcheck.subject import Subject
 from pytest_initcheck.trials import bench_for, spelled
 
 WIDTH = 32
