@@ -70,6 +70,22 @@ def findings_for(seen: Seen, limits: Limits, bench: Bench, *, built: bool) -> tu
 # -- causes one after the other ------------------------------------------------------------------
 
 
+_PASSES, _HELPS, _PARTLY, _UNTRIED, _VAIN = range(5)
+"""Outcomes of a trial, the best first.
+
+The lead passes, and so does all else; or others still fail; or others fail only then.
+"""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A fix, how it fared, and what was seen of the mended model."""
+
+    fix: Fix
+    rank: int
+    after: Seen | None = None
+
+
 class _Search:
     """Peels causes off a model, one trial after the other."""
 
@@ -127,44 +143,53 @@ class _Search:
     def _tried(
         self, lead: Lead, current: Seen, made: tuple[Edit, ...], *, few: bool
     ) -> tuple[tuple[Fix, ...], tuple[tuple[Edit, ...], Seen] | None]:
-        """Try remedies until one helps; return all that were tried, and what the best one gave."""
-        fixes: list[Fix] = []
-        partly: tuple[tuple[Edit, ...], Seen] | None = None
-        for remedy in self._remedies(lead, made):
-            retry = self.bench.retry
-            if not remedy.edits or retry is None:
-                why_not = "" if remedy.edits else "not tried: only you can make this change"
-                fixes.append(self._fix(remedy, current, None, why_not))
-                continue
-            if few or self.trials >= MOST_TRIALS:
-                fixes.append(self._fix(remedy, current, None, "not tried: others were tried before it"))
-                continue
-            self.trials += 1
-            after = retry((*made, *remedy.edits))
-            if isinstance(after, str):
-                fixes.append(self._fix(Remedy(remedy.advice), current, None, f"not tried: {after}"))
-                continue
-            left, new = _left(lead, current, after)
-            helped = not left and not new
-            result = self._result(lead, current, after) + (", with the fixes before it" if made else "")
-            fixes.append(self._fix(remedy, current, helped, result, after))
-            if helped:
-                return _bestfirst_claim(fixes), (remedy.edits, after)
-            if not left:
-                partly = partly or (remedy.edits, after)
-        return _bestfirst_claim(fixes), partly
+        """Try remedies until one passes; return all, the best first, and what the best one gave."""
+        trials: list[_Trial] = []
+        for remedy in (remedy for remedy in lead.reason.remedies if remedy.edits):
+            trials.append(self._trial(remedy, lead, current, made, few=few))
+            if trials[-1].rank == _PASSES:
+                break
+        if min((trial.rank for trial in trials), default=_VAIN) > _HELPS:
+            last = self._last_resort(lead, made)
+            if last is not None:
+                trials.append(self._trial(last, lead, current, made, few=few))
+            only_you = "not tried: only you can make this change"
+            words = (remedy for remedy in lead.reason.remedies if not remedy.edits)
+            trials += [_Trial(self._fix(each, current, None, only_you), _UNTRIED) for each in words]
+        trials.sort(key=lambda trial: trial.rank)
+        best = next((trial for trial in trials if trial.after is not None), None)
+        mended = None
+        if best is not None and best.after is not None and best.rank <= _PARTLY:
+            mended = best.fix.edits, best.after
+        return tuple(trial.fix for trial in trials), mended
 
-    def _remedies(self, lead: Lead, made: tuple[Edit, ...]) -> Iterable[Remedy]:
-        """Yield the cause's own remedies, and as the last resort one that is measured."""
-        own = lead.reason.remedies
-        yield from (remedy for remedy in own if remedy.edits)
+    def _trial(
+        self, remedy: Remedy, lead: Lead, current: Seen, made: tuple[Edit, ...], *, few: bool
+    ) -> _Trial:
+        retry = self.bench.retry
+        if retry is None:
+            return _Trial(self._fix(remedy, current, None, ""), _UNTRIED)
+        if few or self.trials >= MOST_TRIALS:
+            too_many = "not tried: others were tried before it"
+            return _Trial(self._fix(remedy, current, None, too_many), _UNTRIED)
+        self.trials += 1
+        after = retry((*made, *remedy.edits))
+        if isinstance(after, str):
+            fix = self._fix(Remedy(remedy.advice), current, None, f"not tried: {after}")
+            return _Trial(fix, _UNTRIED)
+        left, new = _left(lead, current, after)
+        rank = _VAIN if left else _PARTLY if new else _HELPS if failing(after.claims) else _PASSES
+        result = self._result(lead, current, after) + (", with the fixes before it" if made else "")
+        return _Trial(self._fix(remedy, current, rank <= _HELPS, result, after), rank, after)
+
+    def _last_resort(self, lead: Lead, made: tuple[Edit, ...]) -> Remedy | None:
+        """Return the draw that is measured on the inputs, where that does not hide what is wrong."""
         measurable = lead.key[0] in _DATA_DRIVEN and lead.reason.kind not in _BEYOND_WEIGHTS
-        if measurable and self.bench.unit_variance is not None and self.trials < MOST_TRIALS:
-            edits = self.bench.unit_variance(made)
-            if edits:
-                words = "draw every layer orthogonal, rescaled to unit variance on these inputs"
-                yield Remedy(words, edits)
-        yield from (remedy for remedy in own if not remedy.edits)
+        if not measurable or self.bench.unit_variance is None or self.trials >= MOST_TRIALS:
+            return None
+        edits = self.bench.unit_variance(made)
+        words = "draw every layer orthogonal, rescaled to unit variance on these inputs"
+        return Remedy(words, edits) if edits else None
 
     def _result(self, lead: Lead, current: Seen, after: Seen) -> str:
         left = failing(after.claims)
@@ -194,11 +219,6 @@ class _Search:
             result,
             () if after is None else _curve(seen.trace, after.trace),
         )
-
-
-def _bestfirst_claim(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Order by what was measured: what helped, what was not tried, what did not help."""
-    return tuple(sorted(fixes, key=lambda fix: {True: 0, None: 1, False: 2}[fix.helped]))
 
 
 def _same_cause(one: Lead, other: Lead) -> bool:

@@ -28,12 +28,11 @@ def named_site(invariant: str, measure: Measure, trace: Trace) -> Site | None:
     """Return the weight layer to look at: that of the site, or the first wrong one before it."""
     if invariant == "variance":
         if measure.direction == "exploding" and measure.fatal is None:
-            return _exploding_site(measure, trace)
-        stopped = None
-        if measure.fatal is not None and trace.logits >= 0:
-            stopped = _first_offset(trace, trace.sites[trace.logits])
-        at = trace.sites[measure.site] if measure.site >= 0 else None
-        return stopped or first_wrong_layer(trace, "vanishing") or at
+            found = _exploding_site(measure, trace)
+        else:
+            at = trace.sites[measure.site] if measure.site >= 0 else None
+            found = first_wrong_layer(trace, "vanishing") or at
+        return _earlier(trace, found, measure.direction or "vanishing")
     if invariant == "gradient":
         return first_wrong_layer(trace, measure.direction or "exploding")
     if measure.site < 0:
@@ -46,6 +45,20 @@ def named_site(invariant: str, measure: Measure, trace: Trace) -> Site | None:
     if invariant not in ("saturation", "dead-relu"):
         return site
     return _first_offset(trace, site) or layer_before(trace, site)
+
+
+def _earlier(trace: Trace, found: Site | None, direction: str) -> Site | None:
+    """Return a layer that is wrong in itself where it comes before the one whose scale is wrong.
+
+    One that is no more than the worst of layers whose scale is right gives way to it too.
+    """
+    if trace.logits < 0:
+        return found
+    own = _first_offset(trace, trace.sites[trace.logits])
+    if own is None or found is None or own.index < found.index:
+        return own or found
+    layer = next((item for item in path_layers(trace) if item.site.index == found.index), None)
+    return own if layer is not None and _off(layer, direction) <= _WRONG_STEP else found
 
 
 def _first_offset(trace: Trace, site: Site) -> Site | None:

@@ -259,14 +259,15 @@ def _offset(trace: Trace, site: Site) -> Why | None:
     if bias is None or made is None:
         return None
     size = math.sqrt(bias.second_moment)
+    # behind a large bias the same one outweighs nothing, and is the same mistake
     alike = [
         other.bias
         for other in trace.sites
         if other.kind in LINEAR
         and other.index > site.index
         and other.bias is not None
-        and offset_from(trace, other) is not None
-        and math.isclose(other.bias.mean, bias.mean, rel_tol=0.1)
+        and math.isclose(other.bias.second_moment, bias.second_moment, rel_tol=0.2)
+        and math.isclose(other.bias.mean, bias.mean, abs_tol=0.1 * size)
     ]
     more = f"; {len(alike)} more {'layer' if len(alike) == 1 else 'layers'} like it" if alike else ""
     who = f"set {bias.name}{f' and {len(alike)} more' if alike else ''} to 0"
