@@ -33,7 +33,8 @@ import pytest_initcheck as ic
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch as probe
 from pytest_initcheck.probes.torch_state import undisturbed
-from pytest_initcheck.replicates import Subject, _Run
+from pytest_initcheck.replicates import _Run
+from pytest_initcheck.subject import Subject
 from pytest_initcheck.trace import NOTHING_MORE, Wanted
 
 Pass = Callable[[], Any]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import pytest_initcheck as ic
 from pytest_initcheck.engine import judge
 from pytest_initcheck.families import Explored, Family
-from pytest_initcheck.replicates import Subject
+from pytest_initcheck.subject import Subject
 
 Layers = list[tuple[Any, None, str | None]]
 
@@ -37,12 +37,13 @@ def shrunk(faulty_from: int) -> tuple[Explored, int, int]:
     """Explore the family; return what was found, and how many examples and initialisations it took."""
     judged: list[int] = []
 
-    def look(arguments: Mapping[str, Any], inputs: Any) -> Any:
+    def look(arguments: Mapping[str, Any], inputs: Any, tries: bool) -> Any:
         subject = Subject(
             factory=lambda rng, depth, width: network(rng, depth, width, faulty_from),
             id="network",
             inputs=inputs,
             example=dict(arguments),
+            tries=tries,
         )
         report = judge(subject)
         judged.append(report.seeds)

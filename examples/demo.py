@@ -23,7 +23,7 @@ BROKEN = {"numpy": ("broken/numpy_models.py",), "torch": ("broken/torch_models.p
 FAULTS = {
     "default_init": ("variance", 0),
     "saturated_tanh": ("saturation", 0),
-    "dead_relu": ("dead-relu", 1),
+    "dead_relu": ("dead-relu", 0),
     "zero_layer": ("dead-relu", 2),
     "saturated_sigmoid": ("saturation", 0),
 }

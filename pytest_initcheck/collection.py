@@ -26,7 +26,7 @@ from pytest_initcheck.report.layout import Door, door_of_item, door_of_spec
 from pytest_initcheck.report.ledger import Entry
 
 if TYPE_CHECKING:
-    from pytest_initcheck.replicates import Watch
+    from pytest_initcheck.subject import Watch
 
 MODELS_SEEN = pytest.StashKey[int]()
 _DEFAULT_FILES = ("models.py",)

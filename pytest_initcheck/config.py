@@ -354,6 +354,7 @@ class RunOptions:
     strict: bool = False
     show_all: bool = False
     json_path: Path | None = None
+    html_path: Path | None = None
     limits: Mapping[str, Setting] = field(default_factory=dict)
     batch: int | None = None
     allows: tuple[tuple[str, str, str], ...] = ()

@@ -1,241 +1,262 @@
-"""From failed claims to findings: the first place that is wrong, why, and what would mend it.
+"""From failed claims to findings: the first place that is wrong, why, and the fix that was tried.
 
-PYTEST_DONT_REWRITE
+One finding per cause.  The cause that comes first is mended in fresh copies, which are judged anew by
+the same engine: what then passes failed for this cause, what still fails has another one, which is
+looked for in the mended model.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from pytest_initcheck import sequential
 from pytest_initcheck.causes import why
 from pytest_initcheck.config import Limits
-from pytest_initcheck.evidence import Claim, Claims
-from pytest_initcheck.invariants import Measure
-from pytest_initcheck.invariants.variance import matched_range, step_logs
-from pytest_initcheck.layer_causes import Spell
-from pytest_initcheck.report.result import Finding
-from pytest_initcheck.runs import (
-    LINEAR,
-    Layer,
-    activation_after,
-    layer_before,
-    path_layers,
-    residual_additions,
-    runs,
-    signal_path,
+from pytest_initcheck.edits import Edit
+from pytest_initcheck.evidence import Seen
+from pytest_initcheck.findings import (
+    Failing,
+    Lead,
+    failing,
+    first_claim,
+    measure_of,
+    text_of,
+    told,
+    undecided,
 )
-from pytest_initcheck.sentences import allowable, in_natural_units, says
-from pytest_initcheck.tensor_causes import dead_above
-from pytest_initcheck.trace import Site, Trace
+from pytest_initcheck.first_wrong import named_site
+from pytest_initcheck.outcomes import measured
+from pytest_initcheck.remedies import Remedy
+from pytest_initcheck.report.result import Finding, Fix
+from pytest_initcheck.trace import Trace
 
-_WRONG_STEP = math.log(1.5)
-"""A layer whose length is 1.5 times off a matched one's is worth naming as the first."""
-
-
-def findings_for(
-    claims: Claims, trace: Trace, limits: Limits, spell: Spell, *, built: bool
-) -> tuple[Finding, ...]:
-    """Return one finding per invariant and direction that failed or could not be decided.
-
-    However many layers suffer, the finding names the first that is wrong.
-    """
-    found: list[Finding] = []
-    for invariant in dict.fromkeys(claim.invariant for claim in claims.values()):
-        own = [claim for claim in claims.values() if claim.invariant == invariant]
-        failed = [claim for claim in own if claim.verdict == "fail"]
-        for direction in dict.fromkeys(claim.measure.direction for claim in failed):
-            group = [claim for claim in failed if claim.measure.direction == direction]
-            found.append(_finding(group, trace, limits, spell))
-        undecided = [claim for claim in own if claim.verdict == "inconclusive"]
-        if not failed and undecided:
-            found.append(_inconclusive(undecided, trace, limits, built=built))
-    return tuple(found)
+MOST_CAUSES = 4
+MOST_TRIALS = 8
+"""Causes and trials of one model; what is left is told without a trial."""
+_DATA_DRIVEN = ("variance", "saturation", "dead-relu", "gradient", "reproducible")
+_BEYOND_WEIGHTS = (
+    *("raw pixels", "raw columns", "input scale", "input offset", "zero inputs", "cut off"),
+    *("activation mismatch", "missing norm"),
+)
+"""Causes that no draw of the weights mends, though it may hide them."""
 
 
-def _first(group: list[Claim]) -> Claim:
-    """Return the claim whose site comes first; whole-model claims come after those with a site.
+@dataclass(frozen=True)
+class Bench:
+    """What the engine offers to a diagnosis.
 
-    Of two claims on one site that on the logits is the plainer.
+    * ``spell`` writes edits as code.
+    * ``retry`` judges fresh copies with edits made, or says why it cannot; None where nothing is tried.
+    * ``unit_variance`` measures the draw that gives every layer unit variance, on top of edits.
     """
 
-    def place(claim: Claim) -> tuple[bool, int, bool]:
-        measure = _measure(claim)
-        return measure.site < 0, measure.site, measure.claim == "growth"
-
-    return min(group, key=place)
+    spell: Callable[[Sequence[Edit], Trace], str]
+    retry: Callable[[tuple[Edit, ...]], Seen | str] | None = None
+    unit_variance: Callable[[tuple[Edit, ...]], tuple[Edit, ...]] | None = None
 
 
-def _measure(claim: Claim) -> Measure:
-    return claim.violating or claim.measure
+def findings_for(seen: Seen, limits: Limits, bench: Bench, *, built: bool) -> tuple[Finding, ...]:
+    """Return one finding per cause, and one per invariant that could not be decided."""
+    found = _Search(limits, bench).causes_of(seen)
+    doubtful = []
+    for invariant in dict.fromkeys(claim.invariant for claim in seen.claims.values()):
+        own = [claim for claim in seen.claims.values() if claim.invariant == invariant]
+        open_claims = [claim for claim in own if claim.verdict == "inconclusive"]
+        if open_claims and not any(claim.verdict == "fail" for claim in own):
+            doubtful.append(undecided(open_claims, seen.trace, limits, built=built))
+    return (*found, *doubtful)
 
 
-def _finding(group: list[Claim], trace: Trace, limits: Limits, spell: Spell) -> Finding:
-    claim = _first(group)
-    measure = _measure(claim)
-    site = _named_site(claim, measure, trace)
-    value, bounds = in_natural_units(claim.invariant, measure)
-    reason = why(claim.invariant, measure, trace, site, spell)
-    more = len({_measure(c).site for c in group}) - 1
-    tail = f"{more} later {'layer' if more == 1 else 'layers'} too" if more > 0 else ""
-    said = says(claim, measure, trace, limits)
-    return Finding(
-        claim.invariant,
-        "error",
-        "fail",
-        measure.direction,
-        None if site is None else site.name,
-        value,
-        bounds,
-        said.short,
-        reason.cause,
-        reason.fix,
-        _proof(claim, limits),
-        place=_place(site, trace),
-        detail="; ".join(part for part in (said.detail, tail) if part),
-        allow_at=allowable(map(_measure, group), trace),
-    )
+# -- causes one after the other ------------------------------------------------------------------
 
 
-def _inconclusive(group: list[Claim], trace: Trace, limits: Limits, *, built: bool) -> Finding:
-    claim = max(group, key=lambda c: (c.walk.violations, -c.measure.site))
-    measure = _measure(claim)
-    site = _named_site(claim, measure, trace)
-    value, bounds = in_natural_units(claim.invariant, measure)
-    if built:
-        message = "needs fresh inits; pass the factory"
-        fix = "pass the function or class that builds the model, not a model that is built"
-        proof = "one initialisation seen"
-    else:
-        message = f"undecided, {claim.walk.violations} of {claim.walk.replicates} outside"
-        fix = "look at the value: it lies at the limit; change the init, or set the limit you want"
-        proof = _proof(claim, limits)
-    cause = "the model is built already" if built else "the model sits at its limit"
-    return Finding(
-        claim.invariant,
-        "warning",
-        "inconclusive",
-        measure.direction,
-        None if site is None else site.name,
-        value,
-        bounds,
-        message,
-        cause,
-        fix,
-        proof,
-        place=_place(site, trace),
-    )
+class _Search:
+    """Peels causes off a model, one trial after the other."""
 
+    def __init__(self, limits: Limits, bench: Bench) -> None:
+        self.limits = limits
+        self.bench = bench
+        self.trials = 0
 
-def _proof(claim: Claim, limits: Limits) -> str:
-    keyword = "input_second_moment" if claim.invariant == "inputs" else claim.invariant.replace("-", "_")
-    source = limits.source(keyword) if keyword in limits.settings else "default"
-    bound = sequential.claim_error_bound()
-    if claim.one_look:
-        return "a fact of this model, one look decides"
-    if claim.measure.fatal is not None:
-        events = f"seen in {claim.walk.violations} of {claim.walk.replicates} fresh inits"
-        p0 = claim.measure.fatal[0]
-        return f"{events}; p < {bound:.0e} where at most {p0:.2g} of inits may show it"
-    if claim.invariant == "inputs":
-        return f"{claim.walk.violations} of {claim.walk.replicates} draws of the inputs ({source})"
-    return (
-        f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the widened limit "
-        f"({source}); p < {bound:.0e} for a correct init"
-    )
+    def causes_of(self, seen: Seen) -> tuple[Finding, ...]:
+        """Return one finding per cause of the failures that were seen, in the order of causes."""
+        first = failing(seen.claims)
+        found: dict[Failing, Finding] = {}
+        unsolved: set[Failing] = set()
+        made: tuple[Edit, ...] = ()
+        current, done = seen, set[Failing]()
+        while leads := self._leads(current, done):
+            lead = leads[0]
+            fixes, mended = self._tried(lead, current, made, few=len(found) >= MOST_CAUSES)
+            if mended is None:
+                gone = {each.key for each in leads if _same_cause(each, lead)}
+                unsolved.add(lead.key)
+            else:
+                edits, after = mended
+                gone = set(failing(current.claims)) - set(failing(after.claims))
+                made, current = (*made, *edits), after
+                for key in gone & unsolved:
+                    found.pop(key, None)  # it merely suffered from this cause
+            done |= gone | {lead.key}
+            if lead.key in first:
+                also = _also(lead, gone, first, found.values())
+                found[lead.key] = told(
+                    replace(lead, group=first[lead.key]), fixes, also, seen, self.limits
+                )
+            elif found:
+                # it fails in the mended model alone: what mends it belongs to the fix before
+                key, before = list(found.items())[-1]
+                found[key] = _with_fixes(before, fixes)
+        return tuple(found.values())
 
+    def _leads(self, seen: Seen, done: set[Failing]) -> list[Lead]:
+        leads = []
+        for key, group in failing(seen.claims).items():
+            if key in done:
+                continue
+            claim = first_claim(group)
+            site = named_site(claim.invariant, measure_of(claim), seen.trace)
+            reason = why(claim.invariant, measure_of(claim), seen.trace, site)
+            if reason.place is not None:
+                site = next((each for each in seen.trace.sites if each.name == reason.place), None)
+            leads.append(Lead(key, group, site, reason))
+        return sorted(leads, key=lambda lead: _order(lead, seen.trace))
 
-# -- where ---------------------------------------------------------------------------------------
+    # -- trials ----------------------------------------------------------------------------------
 
+    def _tried(
+        self, lead: Lead, current: Seen, made: tuple[Edit, ...], *, few: bool
+    ) -> tuple[tuple[Fix, ...], tuple[tuple[Edit, ...], Seen] | None]:
+        """Try remedies until one helps; return all that were tried, and what the best one gave."""
+        fixes: list[Fix] = []
+        partly: tuple[tuple[Edit, ...], Seen] | None = None
+        for remedy in self._remedies(lead, made):
+            retry = self.bench.retry
+            if not remedy.edits or retry is None:
+                why_not = "" if remedy.edits else "not tried: only you can make this change"
+                fixes.append(self._fix(remedy, current, None, why_not))
+                continue
+            if few or self.trials >= MOST_TRIALS:
+                fixes.append(self._fix(remedy, current, None, "not tried: others were tried before it"))
+                continue
+            self.trials += 1
+            after = retry((*made, *remedy.edits))
+            if isinstance(after, str):
+                fixes.append(self._fix(Remedy(remedy.advice), current, None, f"not tried: {after}"))
+                continue
+            left, new = _left(lead, current, after)
+            helped = not left and not new
+            result = self._result(lead, current, after) + (", with the fixes before it" if made else "")
+            fixes.append(self._fix(remedy, current, helped, result, after))
+            if helped:
+                return _bestfirst_claim(fixes), (remedy.edits, after)
+            if not left:
+                partly = partly or (remedy.edits, after)
+        return _bestfirst_claim(fixes), partly
 
-def _named_site(claim: Claim, measure: Measure, trace: Trace) -> Site | None:
-    """Return the weight layer to look at: that of the site, or the first wrong one on the path."""
-    if claim.invariant == "variance":
-        if measure.direction == "exploding" and measure.fatal is None:
-            return _exploding_site(measure, trace)
-        return first_wrong_layer(trace, "vanishing") or (
-            trace.sites[measure.site] if measure.site >= 0 else None
+    def _remedies(self, lead: Lead, made: tuple[Edit, ...]) -> Iterable[Remedy]:
+        """Yield the cause's own remedies, and as the last resort one that is measured."""
+        own = lead.reason.remedies
+        yield from (remedy for remedy in own if remedy.edits)
+        measurable = lead.key[0] in _DATA_DRIVEN and lead.reason.kind not in _BEYOND_WEIGHTS
+        if measurable and self.bench.unit_variance is not None and self.trials < MOST_TRIALS:
+            edits = self.bench.unit_variance(made)
+            if edits:
+                words = "draw every layer orthogonal, rescaled to unit variance on these inputs"
+                yield Remedy(words, edits)
+        yield from (remedy for remedy in own if not remedy.edits)
+
+    def _result(self, lead: Lead, current: Seen, after: Seen) -> str:
+        left = failing(after.claims)
+        before = {name for name, _ in failing(current.claims)}
+        shown = measured(lead.key, after, self.limits)
+        figures = f", {shown}" if shown else ""
+        if not left and not _undecided(lead, after):
+            return f"passes{figures}"
+        if lead.key in left:
+            return f"{lead.key[0]} still fails{figures}"
+        if _undecided(lead, after):
+            return f"{lead.key[0]} no longer fails, but is undecided{figures}"
+        names = list(dict.fromkeys(name for name, _ in left))
+        when = "still" if before.issuperset(names) else "then"
+        verb = "fails" if len(names) == 1 else "fail"
+        return f"{lead.key[0]} passes{figures}; {' and '.join(names)} {when} {verb}"
+
+    def _fix(
+        self, remedy: Remedy, seen: Seen, helped: bool | None, result: str, after: Seen | None = None
+    ) -> Fix:
+        return Fix(
+            remedy.advice,
+            self.bench.spell(remedy.edits, seen.trace) if remedy.edits else "",
+            remedy.edits,
+            seen.trace.framework,
+            helped,
+            result,
+            () if after is None else _curve(seen.trace, after.trace),
         )
-    if claim.invariant == "gradient":
-        return first_wrong_layer(trace, measure.direction or "exploding")
-    if measure.site < 0:
-        return None
-    site = trace.sites[measure.site]
-    if claim.invariant == "trainable" and (dead := dead_above(trace, measure.site)) is not None:
-        return layer_before(trace, dead)  # the tensor merely suffers
-    if site.kind in ("softmax", "attention"):
-        return site  # its scores are a product of two signals
-    return layer_before(trace, site) if claim.invariant in ("saturation", "dead-relu") else site
 
 
-def _exploding_site(measure: Measure, trace: Trace) -> Site | None:
-    if measure.claim.startswith("exploding/"):
-        return layer_before(trace, trace.sites[measure.site])
-    found = first_wrong_layer(trace, "exploding")
-    wrong = found is not None and found.weight is not None and _is_too_large(trace, found)
-    additions = residual_additions(trace)
-    if not wrong and additions:
-        return additions[0][0]
-    return found or (trace.sites[measure.site] if measure.site >= 0 else None)
+def _bestfirst_claim(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
+    """Order by what was measured: what helped, what was not tried, what did not help."""
+    return tuple(sorted(fixes, key=lambda fix: {True: 0, None: 1, False: 2}[fix.helped]))
 
 
-def _is_too_large(trace: Trace, site: Site) -> bool:
-    layer = next((item for item in path_layers(trace) if item.site.index == site.index), None)
-    if layer is not None:
-        return _off(layer, "exploding") > _WRONG_STEP
-    return site.weight is not None and site.weight.sigma_w2 > math.exp(_WRONG_STEP)
+def _same_cause(one: Lead, other: Lead) -> bool:
+    overflows = one.reason.kind == "undefined operation" and other.key == ("variance", "exploding")
+    return overflows or (one.place, one.reason.kind) == (other.place, other.reason.kind)
 
 
-def first_wrong_layer(trace: Trace, direction: str) -> Site | None:
-    """Return the first layer that is off a matched one by 1.5 times in this direction, or the worst.
-
-    What explodes is looked for behind the last normalisation, which forgets all scales before it. A
-    layer of zeros comes first where the signal vanishes.
-    """
-    path = signal_path(trace)
-    layers = path_layers(trace)
-    if direction == "exploding":
-        layers = [layer for run in runs(trace) if run.last for layer in run.layers]
-    zero = [s for s in trace.sites if s.kind in LINEAR and s.weight and s.weight.second_moment == 0]
-    if direction == "vanishing" and zero:
-        return zero[0]
-    for layer in layers:
-        if _off(layer, direction) > _WRONG_STEP:
-            return layer.site
-    head = next((s for s in reversed(path) if s.kind in LINEAR and s.weight is not None), None)
-    if direction == "exploding" and head is not None and _is_too_large(trace, head):
-        return head
-    if not layers:
-        return head or next((s for s in trace.sites if s.kind in LINEAR), None)
-    return max(layers, key=lambda layer: _off(layer, direction)).site
+def _also(
+    lead: Lead, gone: Iterable[Failing], first: Iterable[Failing], found: Iterable[Finding]
+) -> tuple[str, ...]:
+    """Return the other invariants that failed for this cause, in the order of the table."""
+    taken = {lead.key[0], *(name for each in found for name in (each.invariant, *each.also))}
+    names = {name for name, _ in gone} - taken
+    return tuple(dict.fromkeys(name for name, _ in first if name in names))
 
 
-def _weight_logs(layer: Layer) -> tuple[float, float]:
-    """Return ln of sigma_w^2 over the largest and the smallest matched one.
-
-    Weights have hardly any luck in them; where they are not known, the lengths have to do.
-    """
-    weight = layer.site.weight
-    if weight is None or not weight.sigma_w2 > 0:
-        return step_logs(layer)
-    low, high = matched_range(layer)
-    return math.log(weight.sigma_w2 / high), math.log(weight.sigma_w2 / low)
-
-
-def _off(layer: Layer, direction: str) -> float:
-    above, below = _weight_logs(layer)
-    return above if direction == "exploding" else -below
+def _with_fixes(finding: Finding, fixes: tuple[Fix, ...]) -> Finding:
+    """Return the finding with a fix that mends what its own fix left: both together come first."""
+    partial, then = finding.fixes[0], fixes[0]
+    both = replace(
+        then,
+        advice=f"{partial.advice}; then {then.advice}",
+        code=f"{partial.code}\n{then.code}",
+        edits=(*partial.edits, *then.edits),
+    )
+    chosen = (both, *finding.fixes) if then.helped else (*finding.fixes, *fixes)
+    return replace(finding, fixes=chosen, fix=text_of(chosen[0]))
 
 
-def _place(site: Site | None, trace: Trace) -> str:
-    """Describe a place as a reader knows it: ``features.4 (Linear 256->256, then ReLU)``."""
-    if site is None:
-        return "the model"
-    weight = site.weight
-    if weight is None or site.kind not in LINEAR:
-        return f"{site.name} ({site.op})"
-    kind = {"conv": "Conv", "embedding": "Embedding"}.get(site.op, "Linear")
-    shape = f"{weight.fan_in}->{site.units}" if kind == "Linear" else "x".join(map(str, weight.shape))
-    after = activation_after(trace, site)
-    tied = f", tied to {', '.join(weight.aliases)}" if weight.aliases else ""
-    return f"{site.name} ({kind} {shape}{f', then {after}' if after else ''}{tied})"
+def _left(lead: Lead, before: Seen, after: Seen) -> tuple[bool, bool]:
+    """Tell whether the lead still fails after an edit, and whether something fails that did not."""
+    still = set(failing(after.claims))
+    fails = lead.key in still or _undecided(lead, after)
+    return fails, bool(still - set(failing(before.claims)))
+
+
+def _undecided(lead: Lead, after: Seen) -> bool:
+    """Tell whether a claim that failed can no longer be decided: that is not mended yet."""
+    keys = {(claim.invariant, claim.measure.claim) for claim in lead.group}
+    return any(key in keys and c.verdict == "inconclusive" for key, c in after.claims.items())
+
+
+def _curve(before: Trace, after: Trace) -> tuple[float | None, ...]:
+    """Return the second moments after a fix, by the sites before it; () where the sites differ."""
+    if [site.name for site in before.sites] != [site.name for site in after.sites]:
+        moments = {site.name: site.value.second_moment for site in after.sites}
+        found = tuple(moments.get(site.name) for site in before.sites)
+        return found if sum(each is None for each in found) <= 2 else ()
+    return tuple(site.value.second_moment for site in after.sites)
+
+
+def _order(lead: Lead, trace: Trace) -> tuple[int, int]:
+    """What the model is fed and built of comes first, then the order of execution."""
+    if lead.reason.kind == "uninitialised memory":
+        return 0, 0
+    if lead.key[0] == "inputs":
+        return 1, 0
+    place = next((s.index for s in trace.sites if s.name == lead.place), None)
+    if place is None:
+        place = lead.site.index if lead.site is not None else len(trace.sites)
+    return 2, place

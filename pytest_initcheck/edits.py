@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -31,3 +32,20 @@ class Edit:
     @property
     def of_inputs(self) -> bool:
         return self.kind.startswith("standardise")
+
+
+def merged(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return the edits with those that make the same change in one, in the order of the first of each.
+
+    >>> merged([Edit("fill", ("a",), (0.0,)), Edit("fill", ("b",), (0.0,))])
+    (Edit(kind='fill', names=('a', 'b'), values=(0.0, 0.0), activation='identity'),)
+    """
+    found: dict[tuple[str, str], Edit] = {}
+    for edit in edits:
+        key = (edit.kind, edit.activation)
+        before = found.get(key)
+        if before is not None:
+            names, values = (*before.names, *edit.names), (*before.values, *edit.values)
+            edit = Edit(edit.kind, names, values, edit.activation)
+        found[key] = edit
+    return tuple(found.values())

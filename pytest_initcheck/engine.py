@@ -15,9 +15,11 @@ from pytest_initcheck.declare import Allow, Declared
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.factory import canonical, preserved_global_states
 from pytest_initcheck.inputs import DEFAULT_BATCH
-from pytest_initcheck.replicates import Progress, Subject, Watch, evidence_of
+from pytest_initcheck.replicates import evidence_of
 from pytest_initcheck.report.result import Report
+from pytest_initcheck.subject import Progress, Subject, Watch
 from pytest_initcheck.summary import framework_versions, summed_up
+from pytest_initcheck.trials import bench_for
 
 __all__ = ["Progress", "Subject", "check", "judge"]
 
@@ -35,6 +37,7 @@ def check(
     batch: int = DEFAULT_BATCH,
     strict: bool = False,
     loss: Callable[..., Any] | None = None,
+    try_fixes: bool = True,
     **limits: float,
 ) -> Report:
     """Check a model factory and return the Report.
@@ -47,6 +50,7 @@ def check(
     * ``seed`` is the root of every derived seed.
     * ``loss`` makes one number of the model's output, and of its inputs if it takes two arguments; the
       gradient steps of ``trainable`` and ``symmetry`` go down it instead of a random linear loss.
+    * ``try_fixes=False`` leaves the fixes of a failure untried, which saves judging each of them.
     * ``limits`` are keywords of the table: ``variance=10``, ``saturation=0.1``, ``dead_relu=0.2``.
 
     Raises ConfigError for an argument that cannot be used; a model that cannot be judged is a Report
@@ -93,6 +97,8 @@ def check(
             ignore_sites=globs,
             strict=strict,
             loss=loss,
+            plots=True,
+            tries=try_fixes,
         )
     )
 
@@ -109,7 +115,8 @@ def judge(subject: Subject, watch: Watch | None = None) -> Report:
     subject.invariants  # noqa: B018  # an unknown name raises
     with preserved_global_states():
         try:
-            report = summed_up(subject, evidence_of(subject, watch))
+            evidence = evidence_of(subject, watch)
+            report = summed_up(subject, evidence, bench_for(subject, evidence, watch))
         except ModelError as error:
             report = Report(
                 id=subject.id,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pytest_initcheck import sequential
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.sequential import Walk
+from pytest_initcheck.trace import Trace
 
 Key = tuple[str, str]
 
@@ -54,6 +55,14 @@ class Claim:
 
 
 Claims = Mapping[Key, Claim]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the replicates of one model showed: its claims, and the trace of its first initialisation."""
+
+    claims: Claims
+    trace: Trace
 
 
 def start(measure: Measure) -> Walk:

@@ -40,7 +40,7 @@ MAX_EXAMPLES = 25
 """Each example costs 3 to 13 initialisations, an ordinary property test's a function call."""
 
 Drawn = tuple[dict[str, Any], Any]
-Judge = Callable[[Mapping[str, Any], Any], Report]
+Judge = Callable[[Mapping[str, Any], Any, bool], Report]
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,16 @@ class Explored:
 
 
 class _Failing(Exception):
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, drawn: Drawn) -> None:
         super().__init__(report.id)
-        self.report = report
+        self.report, self.drawn = report, drawn
 
 
 @dataclass
 class Family:
     """A factory whose arguments are drawn; every verdict is kept and shared by its invariants.
 
-    * ``judge`` takes drawn arguments and inputs.
+    * ``judge`` takes drawn arguments, inputs, and whether the fixes of a failure are tried.
     * ``fixed`` are arguments that were not drawn, for ``ic.inputs_from``.
     """
 
@@ -84,6 +84,7 @@ class Family:
     key: str = ""
     strict: bool = False
     judged: dict[str, Report] = field(default_factory=dict)
+    tried: set[str] = field(default_factory=set)
     claims: dict[str, int] = field(default_factory=dict)
     """How many claims were evaluated, by example."""
 
@@ -97,7 +98,7 @@ class Family:
             seen.setdefault(report.example or "", report)
             steer(report)
             if _fails(report, invariant, self.strict):
-                raise _Failing(report)
+                raise _Failing(report, drawn)
 
         chosen = family_settings(self.settings)
         test = given(self._examples())(look)
@@ -116,7 +117,9 @@ class Family:
         try:
             test()
         except _Failing as failing:
-            return _explored(failing.report, invariant, seen)
+            # the fixes are tried on what is shown, not on every example on the way there
+            report = self._report(*failing.drawn, tries=True)
+            return _explored(report, invariant, seen)
         except (HypothesisException, ConfigError) as error:
             line = " ".join(str(error).split())
             return Explored(None, "error", len(seen), error=f"{self.name}: {line}")
@@ -143,19 +146,27 @@ class Family:
 
         return examples()
 
-    def _report(self, arguments: Mapping[str, Any], inputs: Any) -> Report:
+    def _report(self, arguments: Mapping[str, Any], inputs: Any, *, tries: bool = False) -> Report:
         drawn = dict(arguments)
         if isinstance(self.inputs, (SearchStrategy, InputsFrom)):
             drawn["inputs"] = inputs
         if isinstance(self.inputs, InputsFrom):
             drawn.pop("inputs")  # a function of the arguments
         text, faithful = example_text(self.name, drawn)
-        if faithful and text in self.judged:
+        if faithful and text in (self.tried if tries else self.judged):
             return self.judged[text]
-        report = replace(self.judge(arguments, inputs), example=text)
+        report = replace(self.judge(arguments, inputs, tries), example=text)
         self.judged[text] = report
+        if tries:
+            self.tried.add(text)
+            return report
         self.claims[text] = self.claims.get(text, 0) + report.claims
         return report
+
+
+def in_property_test() -> bool:
+    """Tell whether a test of the user's is being run by Hypothesis, example after example."""
+    return currently_in_test_context()
 
 
 def steer(report: Report) -> None:

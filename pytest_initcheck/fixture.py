@@ -179,6 +179,8 @@ class InitCheck:
             ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
             strict=strict,
             loss=nearest("loss", None),
+            tries=not _in_property_test(),
+            plots=options.html_path is not None,
         )
         with watching(self._config, item) as watch:
             report = judge(subject, watch)
@@ -193,6 +195,15 @@ class InitCheck:
             entry.used_allows |= used
         door = LIBRARY if item is None else door_of_call(item.nodeid)
         return _answered(report, layout(self._config), door)
+
+
+def _in_property_test() -> bool:
+    """Examples are shrunk by the hundred there: trying fixes on each would take twice as long."""
+    if "hypothesis" not in sys.modules:
+        return False
+    from pytest_initcheck.families import in_property_test
+
+    return in_property_test()
 
 
 def _answered(report: Report, shape: Layout, door: Door) -> Report:

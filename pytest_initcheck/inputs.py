@@ -80,6 +80,8 @@ def source(inputs: Any, default_batch: int = DEFAULT_BATCH) -> Source:
     >>> source("normal:4@8").sample(np.random.default_rng(0)).args[0].shape
     (8, 4)
     """
+    if isinstance(inputs, Source):
+        return inputs
     if isinstance(inputs, str):
         inputs = parse(inputs)
     if isinstance(inputs, Call):

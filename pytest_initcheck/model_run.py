@@ -19,7 +19,7 @@ from pytest_initcheck.report.terminal import render
 
 if TYPE_CHECKING:
     from pytest_initcheck.families import Explored, Family
-    from pytest_initcheck.replicates import Watch
+    from pytest_initcheck.subject import Watch
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class ModelRun:
         inputs = self.declaration.inputs
         return resolved_inputs(inputs, self.arguments) if self.arguments else inputs
 
-    def _judged(self, drawn: Mapping[str, Any], inputs: Any) -> Report:
+    def _judged(self, drawn: Mapping[str, Any], inputs: Any, tries: bool = True) -> Report:
         from pytest_initcheck.engine import Subject, judge
         from pytest_initcheck.inputs import DEFAULT_BATCH
 
@@ -154,6 +154,8 @@ class ModelRun:
             ignore_sites=(*declaration.ignore_sites, *globs),
             strict=self.strict,
             loss=declaration.loss,
+            plots=self.options.html_path is not None,
+            tries=tries,
         )
         try:
             return judge(subject, self._watch)

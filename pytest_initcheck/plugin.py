@@ -79,6 +79,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--initcheck-json", default=None, metavar="PATH", help="write the report as JSON to this file"
     )
     group.addoption(
+        "--initcheck-html",
+        default=None,
+        metavar="PATH",
+        help="write the report as one HTML file with plots (needs the extra 'html')",
+    )
+    group.addoption(
         "--initcheck-explain",
         default=None,
         metavar="NAME",
@@ -136,7 +142,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"initcheck: {error}") from None
     if on_worker:
         return
-    if options.collect or options.json_path is not None:
+    if options.collect or options.json_path is not None or options.html_path is not None:
         _start_session(config)
     else:
         config.pluginmanager.register(_Idle(config), "initcheck-idle")
@@ -162,7 +168,8 @@ def _read_options(config: pytest.Config) -> RunOptions:
     if batch is not None and batch < 2:
         raise ConfigError(f"initcheck_batch must be at least 2, got {batch}")
     files = config.getini("initcheck_files")
-    path = asked.initcheck_json
+    here = config.invocation_params.dir
+    json_path, html_path = asked.initcheck_json, asked.initcheck_html
     return RunOptions(
         collect=bool(asked.initcheck or asked.initcheck_only or specs),
         only=asked.initcheck_only,
@@ -171,7 +178,8 @@ def _read_options(config: pytest.Config) -> RunOptions:
         root_seed=root_seed,
         strict=asked.initcheck_strict,
         show_all=asked.initcheck_show == "all",
-        json_path=None if path is None else config.invocation_params.dir / path,
+        json_path=None if json_path is None else here / json_path,
+        html_path=None if html_path is None else here / html_path,
         limits=limits,
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pytest_initcheck.replicates import Progress, Watch
 from pytest_initcheck.report.prose import columns, plain, sharing
+from pytest_initcheck.subject import Progress, Watch
 
 PATIENCE = 1.0
 """Seconds that an item's checks may take before there is something to say."""

@@ -5,26 +5,29 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from pytest_initcheck import evidence, probes
-from pytest_initcheck.config import Limits, resolve, selected
 from pytest_initcheck.declare import Allow
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.evidence import Claims, Key
 from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
-from pytest_initcheck.inputs import DEFAULT_BATCH, Call, Source, source
+from pytest_initcheck.inputs import Call, Source, source
 from pytest_initcheck.invariants import Measure
+from pytest_initcheck.probes.input_edits import edited
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.runs import known_linear, nonlinear
+from pytest_initcheck.subject import Evidence, Progress, Subject, Watch
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Trace, Wanted
 
 CLEAN_INITS = 63
@@ -35,63 +38,6 @@ _RARE_ELEMENTS = 2**28
 """Elements (parameters and activations) that one replicate, and all rare-event draws, may handle."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One model to judge, with everything that the verdict depends on."""
-
-    factory: Any
-    id: str
-    inputs: Any = None
-    example: Mapping[str, Any] | None = None
-    only: tuple[str, ...] | None = None
-    limits: Limits = field(default_factory=resolve)
-    mode: str = "train"
-    root_seed: int = 0
-    batch: int = DEFAULT_BATCH
-    allows: tuple[Allow, ...] = ()
-    ignore_sites: tuple[str, ...] = ()
-    strict: bool = False
-    loss: Callable[..., Any] | None = None
-
-    @property
-    def invariants(self) -> tuple[str, ...]:
-        """The invariants to judge."""
-        return selected(self.only, self.limits)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the replicates of one subject showed.
-
-    ``trace`` is the first initialisation's, ``lengths`` the output's second moment per trace.
-    """
-
-    claims: Claims
-    trace: Trace
-    seeds: int
-    lengths: tuple[float, ...]
-    unmatched: tuple[Allow, ...]
-    built: bool
-    inputs: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a check has come.
-
-    * ``model`` is its id, with the arguments that were drawn for it.
-    * ``open`` are the invariants that are not decided yet.
-    * ``replicate`` counts from 1, on through the draws in which rare events are looked for.
-    """
-
-    model: str
-    open: tuple[str, ...]
-    replicate: int
-
-
-Watch = Callable[[Progress], None]
-
-
 def evidence_of(subject: Subject, watch: Watch | None = None) -> Evidence:
     """Draw, trace and measure until every claim is decided or its budget of replicates is used.
 
@@ -100,6 +46,14 @@ def evidence_of(subject: Subject, watch: Watch | None = None) -> Evidence:
     Raises ModelError for a model that cannot be judged, ConfigError for unusable inputs.
     """
     return _Run(subject, watch).evidence()
+
+
+def one_trace(subject: Subject) -> Trace:
+    """Return the trace of the first initialisation alone.
+
+    Raises ModelError for a model that cannot be traced, ConfigError for unusable inputs.
+    """
+    return _Run(subject, None).first_trace()
 
 
 class _Run:
@@ -117,6 +71,7 @@ class _Run:
         self.allowed_hits: set[Allow] = set()
         self.fingerprints: dict[tuple[str, ...], int] = {}
         self.lengths: list[float] = []
+        self.extremes: dict[str, tuple[float, float]] = {}
         self.per_replicate = 1
         self.source: Source | None = None
         self.workload = ExitStack()
@@ -136,15 +91,26 @@ class _Run:
             self.traces[0],
             self.drawn,
             tuple(self.lengths),
+            self.extremes,
             tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
             built,
-            "inferred" if self.subject.inputs is None or self.source is None else self.source.text,
+            "inferred" if self.subject.inputs is None else self._source(None).text,
+            self._source(None),
         )
+
+    def first_trace(self) -> Trace:
+        with self.workload:
+            if is_factory(self.subject.factory):
+                return self._trace(self._model(0), 0, NOTHING_MORE)
+            model = self._edited(self._drawn(_copied(self.subject.factory), 0, keep=True), 0)
+            return self._trace(model, 0, NOTHING_MORE)
 
     def _built(self) -> None:
         model = self.subject.factory
         probe = probes.probe_for(model)
-        model = self._drawn(model, 0, keep=True)
+        if self.subject.edits:
+            model = _copied(model)
+        model = self._edited(self._drawn(model, 0, keep=True), 0)
         self._guard_parameters(probe.fingerprints(model))
         trace = self._trace(model, 0)
         self._check_first(trace)
@@ -155,7 +121,14 @@ class _Run:
         weights, _ = self.seeds.of(replicate)
         self.drawn = max(self.drawn, replicate + 1)
         self._tell(replicate)
-        return self._drawn(build(self.subject.factory, weights, self.example), replicate, keep=False)
+        built = build(self.subject.factory, weights, self.example)
+        return self._edited(self._drawn(built, replicate, keep=False), replicate)
+
+    def _edited(self, model: Any, replicate: int) -> Any:
+        if self.subject.edits:
+            call = self._call(model, replicate)
+            probes.probe_for(model).apply(model, self.subject.edits, call)
+        return model
 
     def _tell(self, replicate: int) -> None:
         if self.watch is None:
@@ -191,13 +164,23 @@ class _Run:
                     f"{column.name} holds {column.value.non_finite} values that are NaN or infinite; "
                     "clean the inputs first: nothing behind them can be judged"
                 )
+        self._note_lengths(trace)
+        return trace
+
+    def _note_lengths(self, trace: Trace) -> None:
         if trace.output >= 0:
             self.lengths.append(trace.sites[trace.output].value.second_moment)
-        return trace
+        for site in trace.sites:
+            moment = site.value.second_moment
+            if isfinite(moment):
+                low, high = self.extremes.get(site.name, (moment, moment))
+                self.extremes[site.name] = min(low, moment), max(high, moment)
 
     def _wanted(self) -> Wanted:
         """The first trace is the one that reports show, with gradients at its sites."""
-        return self.wanted if self.traces else replace(self.wanted, site_gradients=True)
+        if self.traces:
+            return self.wanted
+        return replace(self.wanted, site_gradients=True, histograms=self.subject.plots)
 
     def _forward_seed(self, replicate: int) -> int:
         return number(self.seeds.of(replicate)[1].spawn(1)[0])
@@ -206,7 +189,7 @@ class _Run:
         chosen = self._source(model)
         rng = np.random.default_rng(self.seeds.of(replicate)[1])
         try:
-            return chosen.sample(rng)
+            return edited(chosen.sample(rng), self.subject.edits)
         except (ConfigError, ModelError):
             raise
         except Exception as error:
@@ -376,6 +359,13 @@ class _Run:
     def _clean_inits(self) -> int:
         affordable = _RARE_ELEMENTS // max(self.traces[0].elements, 1)
         return min(CLEAN_INITS, max(affordable, self.drawn))
+
+
+def _copied(model: Any) -> Any:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise ModelError(f"the model cannot be copied: {type(error).__name__}: {error}") from error
 
 
 def _module(name: str) -> ModuleType:

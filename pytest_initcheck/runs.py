@@ -299,3 +299,15 @@ def head_of(trace: Trace) -> frozenset[int]:
             for follower in followers
         )
     return frozenset(site.index for site in trace.sites if site.kind in LINEAR and last[site.index])
+
+
+def signal_per_layer(trace: Trace) -> tuple[float, int]:
+    """Return by how much a layer of the path changes what tells inputs apart, and over how many.
+
+    The geometric mean from the first pre-activation to the last one before the head.
+    """
+    signals = [layer.site.value.batch_variance for layer in path_layers(trace)]
+    signals = [signal for signal in signals if signal > 0]  # a layer that puts out zero has no rate
+    if len(signals) < 2:
+        return 1.0, len(signals)
+    return (signals[-1] / signals[0]) ** (1 / (len(signals) - 1)), len(signals)

@@ -14,7 +14,7 @@ from pytest_initcheck.invariants import Measure
 from pytest_initcheck.invariants.gradient import growth_per_layer
 from pytest_initcheck.report.first_line import LONGEST_MESSAGE
 from pytest_initcheck.report.prose import columns, plain, shortened
-from pytest_initcheck.runs import path_layers
+from pytest_initcheck.runs import signal_per_layer
 from pytest_initcheck.trace import STEPS, Parameter, Trace
 
 _LOGARITHMIC = ("variance", "gradient", "matched-init", "reproducible")
@@ -147,7 +147,7 @@ def _says_inputs(measure: Measure, shown: str, high: float | None) -> Said:
 
 
 def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -> Said:
-    factor, layers = _per_layer(trace)
+    factor, layers = signal_per_layer(trace)
     over = f"over {layers} layers"
     if measure.claim == "ignored-input":
         return Said("output ignores the input", "no weight can make it depend on the input")
@@ -169,18 +169,6 @@ def _says_variance(measure: Measure, trace: Trace, limits: Limits, shown: str) -
     limit = f"limit {limits['variance']:g}x"
     detail = f"it {verb} the matched length map by layer {layer}"
     return _bounded(f"signal {shown}x the matched", limit, detail)
-
-
-def _per_layer(trace: Trace) -> tuple[float, int]:
-    """Return by how much a layer of the path changes what tells inputs apart, and over how many.
-
-    The geometric mean from the first pre-activation to the last one before the head.
-    """
-    signals = [layer.site.value.batch_variance for layer in path_layers(trace)]
-    signals = [signal for signal in signals if signal > 0]  # a layer that puts out zero has no rate
-    if len(signals) < 2:
-        return 1.0, len(signals)
-    return (signals[-1] / signals[0]) ** (1 / (len(signals) - 1)), len(signals)
 
 
 def allowable(measures: Iterable[Measure], trace: Trace) -> str:

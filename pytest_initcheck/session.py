@@ -1,4 +1,4 @@
-"""What a run prints and writes: header, summary section, JSON file.  PYTEST_DONT_REWRITE"""
+"""What a run prints and writes: header, summary section, report files.  PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ import pytest
 from pytest_initcheck.collection import MODELS_SEEN
 from pytest_initcheck.config import RunOptions
 from pytest_initcheck.console import Painted, layout, write
+from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.plugin import OPTIONS
-from pytest_initcheck.report import json
+from pytest_initcheck.report import html, json
+from pytest_initcheck.report.course import Course
+from pytest_initcheck.report.files import check_writable, write_whole
 from pytest_initcheck.report.first_line import headline
 from pytest_initcheck.report.layout import Layout
 from pytest_initcheck.report.ledger import Ledger
@@ -23,6 +27,7 @@ from pytest_initcheck.report.result import Report
 from pytest_initcheck.report.site_table import site_table
 from pytest_initcheck.report.sparkline import signal
 from pytest_initcheck.report.terminal import cost, first_lines, listing
+from pytest_initcheck.run_course import RunCourse
 from pytest_initcheck.sequential import claim_error_bound
 
 _FRAMEWORKS = ("torch", "numpy")
@@ -41,16 +46,28 @@ class Session:
         self.options: RunOptions = config.stash[OPTIONS]
         self.ledger = Ledger()
         self.worker_models = 0
-        self.written: str | None = None
-        path = self.options.json_path
-        if path is not None:
+        self.written: list[str] = []
+        self.course = RunCourse()
+        config.pluginmanager.register(self.course, "initcheck-course")
+        for option, path in self._files():
             try:
-                json.check_writable(path)
+                check_writable(path)
             except OSError as error:
                 reason = error.strerror or error
-                raise pytest.UsageError(
-                    f"initcheck: cannot write --initcheck-json {path}: {reason}"
-                ) from None
+                raise pytest.UsageError(f"initcheck: cannot write {option} {path}: {reason}") from None
+        if self.options.html_path is not None:
+            try:
+                html.check_installed()
+            except ConfigError as error:
+                raise pytest.UsageError(f"initcheck: --initcheck-html {error}") from None
+
+    def _files(self) -> list[tuple[str, Path]]:
+        """Return the report files that are asked for, with their options."""
+        asked = (
+            ("--initcheck-json", self.options.json_path),
+            ("--initcheck-html", self.options.html_path),
+        )
+        return [(option, path) for option, path in asked if path is not None]
 
     def pytest_report_header(self) -> str | None:
         return header(self.options) if self.options.collect else None
@@ -69,19 +86,28 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        path = self.options.json_path
-        if path is None or self.config.option.collectonly:
+        if self.config.option.collectonly:
             return
-        content = json.document(
-            self.ledger.models, root_seed=self.options.root_seed, claims=self.ledger.claims
-        )
-        try:
-            json.write(path, content)
-        except OSError as error:
-            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-            self.written = f"the report could not be written to {path}: {error.strerror or error}"
+        course = self.course.course(session)
+        for option, path in self._files():
+            try:
+                self._write(option, path, course)
+            except OSError as error:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+                reason = error.strerror or error
+                self.written.append(f"the report could not be written to {path}: {reason}")
+            else:
+                self.written.append(f"report: {path}")
+        if self.written and not course.complete:
+            self.written.append(f"the report is of an incomplete run: {plain(course.sentence)}")
+
+    def _write(self, option: str, path: Path, course: Course) -> None:
+        models, claims = self.ledger.models, self.ledger.claims
+        seed = self.options.root_seed
+        if option == "--initcheck-json":
+            json.write(path, json.document(models, root_seed=seed, claims=claims, course=course))
         else:
-            self.written = f"report: {path}"
+            write_whole(path, html.page(models, root_seed=seed, claims=claims, course=course))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.config.option.collectonly:
@@ -112,8 +138,7 @@ class Session:
             else:
                 yield claims(self.ledger.claims)
             yield from wrapped(bound(self.ledger.claims), layout.columns)
-        if self.written:
-            yield self.written
+        yield from self.written
 
     def _idle_allows(self, models: Iterable[Report]) -> Iterator[str]:
         if all(report.error is not None for report in models):

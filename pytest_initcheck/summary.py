@@ -7,15 +7,17 @@ import statistics
 import sys
 from importlib.metadata import version
 
-from pytest_initcheck import probes, sequential
+from pytest_initcheck import sequential
+from pytest_initcheck.choices import notes_on
 from pytest_initcheck.config import Limits
-from pytest_initcheck.diagnosis import findings_for
+from pytest_initcheck.diagnosis import Bench, findings_for
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
-from pytest_initcheck.replicates import CLEAN_INITS, Evidence, Subject
-from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report, SiteRow
-from pytest_initcheck.runs import LINEAR
-from pytest_initcheck.trace import CHAOTIC, Trace
+from pytest_initcheck.replicates import CLEAN_INITS
+from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report
+from pytest_initcheck.site_rows import rows
+from pytest_initcheck.subject import Evidence, Subject
+from pytest_initcheck.trace import CHAOTIC
 
 
 def framework_versions() -> dict[str, str]:
@@ -23,12 +25,10 @@ def framework_versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "numpy") if name in sys.modules}
 
 
-def summed_up(subject: Subject, evidence: Evidence) -> Report:
-    """Return the Report that this evidence gives."""
+def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
+    """Return the Report that this evidence gives; fixes are tried on the bench."""
     trace, claims = evidence.trace, evidence.claims
-    findings = findings_for(
-        claims, trace, subject.limits, probes.named(trace.framework).spell, built=evidence.built
-    )
+    findings = findings_for(evidence, subject.limits, bench, built=evidence.built)
     results = {name: _result(name, claims, subject.limits) for name in subject.invariants}
     verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
@@ -41,7 +41,7 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
         root_seed=subject.root_seed,
         invariants=results,
         findings=findings,
-        sites=_rows(trace, wrong),
+        sites=rows(trace, wrong, evidence.extremes, plots=subject.plots),
         unobserved=tuple(dict.fromkeys(f"{place}: {reason}" for place, reason in trace.unobserved)),
         example=canonical(subject.example) or None,
         inputs=evidence.inputs,
@@ -52,9 +52,12 @@ def summed_up(subject: Subject, evidence: Evidence) -> Report:
         spread=_spread(evidence.lengths),
         strict=subject.strict,
         frameworks=framework_versions(),
-        notes=tuple(
-            f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
-            for a in evidence.unmatched
+        notes=(
+            *notes_on(trace),
+            *(
+                f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
+                for a in evidence.unmatched
+            ),
         ),
     )
 
@@ -128,34 +131,3 @@ def _limit_of(name: str, limits: Limits) -> tuple[tuple[float | None, float | No
 def _spread(lengths: tuple[float, ...]) -> float | None:
     logs = [math.log2(value) for value in lengths if value > 0 and math.isfinite(value)]
     return statistics.stdev(logs) if len(logs) > 1 else None
-
-
-def _rows(trace: Trace, first_wrong: str | None) -> tuple[SiteRow, ...]:
-    rows = []
-    before: dict[int, float] = {}
-    for site in trace.sites:
-        upstream = [before[read] for read in site.reads if read in before]
-        gain = None
-        moment = site.value.second_moment
-        if site.kind in LINEAR:
-            if upstream and upstream[0] > 0 and math.isfinite(moment):
-                gain = moment / upstream[0]
-            before[site.index] = moment
-        elif site.kind == "input":
-            before[site.index] = moment
-        elif upstream:
-            before[site.index] = upstream[0]
-        rows.append(
-            SiteRow(
-                site.name,
-                site.op,
-                moment,
-                site.value.batch_variance,
-                site.saturated,
-                site.dead,
-                gain,
-                not (site.value.finite and math.isfinite(moment)),
-                site.name == first_wrong,
-            )
-        )
-    return tuple(rows)

@@ -32,6 +32,20 @@ class Moments:
         return self.non_finite == 0
 
 
+HISTOGRAM_BINS = 48
+HISTOGRAM_VALUES = 2**20
+"""Values that a histogram looks at: of more it takes every k-th."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values lie in each of equally wide bins from ``low`` to ``high``, the last one closed."""
+
+    counts: tuple[int, ...]
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter tensor: its statistics and, for a weight, the fans of the layer it serves.
@@ -42,6 +56,7 @@ class Parameter:
       none was taken.
     * ``copies`` counts the contiguous blocks of a matrix that are equal to each other, 1 if none are.
     * ``aliases`` are the other names of a tensor that is tied.
+    * ``path`` is the expression that reaches the tensor in the user's code.
     """
 
     name: str
@@ -60,6 +75,7 @@ class Parameter:
     gradient: float = math.nan
     copies: int = 1
     aliases: tuple[str, ...] = ()
+    path: str = ""
 
     @property
     def sigma_w2(self) -> float:
@@ -75,7 +91,8 @@ class Site:
     the operation has no such notion.  ``coverage`` is the average share of a convolution's taps that
     lie inside the image: zero padding takes the rest of the second moment (principles.md 1.7).
     ``gradient`` has the moments of the gradient of a random readout of the differences between
-    samples with respect to the value, where it was asked for.
+    samples with respect to the value, ``pre_activations`` what an activation reads, where they were
+    asked for.
     """
 
     index: int
@@ -92,6 +109,7 @@ class Site:
     bias: Parameter | None = None
     coverage: float = 1.0
     gradient: Moments | None = None
+    pre_activations: Histogram | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +185,7 @@ class Wanted:
     noise: bool = False
     steps: bool = False
     kurtosis: bool = False
+    histograms: bool = False
     loss: Callable[..., Any] | None = None
 
     def __or__(self, other: Wanted) -> Wanted:
@@ -176,6 +195,7 @@ class Wanted:
             self.noise or other.noise,
             self.steps or other.steps,
             self.kurtosis or other.kurtosis,
+            self.histograms or other.histograms,
             self.loss or other.loss,
         )
 

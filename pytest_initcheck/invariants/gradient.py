@@ -16,7 +16,7 @@ import math
 from pytest_initcheck import theory
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import SLACK, Measure
-from pytest_initcheck.invariants.variance import matched_range, step_spread
+from pytest_initcheck.invariants.length_map import matched_range, step_spread
 from pytest_initcheck.runs import Layer, Run, path_layers, run_spread, runs
 from pytest_initcheck.trace import CHAOTIC, Trace, Wanted
 

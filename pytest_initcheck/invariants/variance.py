@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 
-from pytest_initcheck import theory
 from pytest_initcheck.config import Limits
 from pytest_initcheck.invariants import SLACK, Measure, event
 from pytest_initcheck.invariants.dead_relu import network_is_dead
+from pytest_initcheck.invariants.length_map import matched_lengths, step_logs, step_spread
 from pytest_initcheck.runs import (
     LINEAR,
     Layer,
@@ -37,8 +37,6 @@ NAME = "variance"
 VANISHING_BITS = -16.0
 LOGIT_VARIANCE = 46.0
 GROWTH = 100.0
-_NOTHING_LEFT = 1000.0
-"""ln of the fall that stands for a layer which puts out exactly zero."""
 _WEIGHTED = ("linear", "recurrent")
 _TAKES_UP = (*_WEIGHTED, "matmul", "pool")
 _SUMS = ("sum", "cumsum", "logsumexp", "linalg_vector_norm")
@@ -225,31 +223,6 @@ def _log2(value: float) -> float | None:
 # -- the textbook property -------------------------------------------------------------------------
 
 
-def matched_range(layer: Layer) -> tuple[float, float]:
-    """Return the smallest and largest sigma_w^2 that a textbook gives this layer.
-
-    The gain of the activation that it reads through, or of the one that follows it (He's formula is
-    used for first layers too, which read no activation).
-    """
-    gains = (*theory.matched_gains(layer.reads_through), *theory.matched_gains(layer.followed_by))
-    return min(gains) ** 2, max(gains) ** 2
-
-
-def step_logs(layer: Layer) -> tuple[float, float]:
-    """Return ln of the layer's length over the largest and the smallest that a matched one gives.
-
-    Both compare with what a matched layer does to the very input that this one read.
-    """
-    read, length = layer.read.value.second_moment, layer.site.value.second_moment
-    if not read > 0:
-        return 0.0, 0.0  # nothing came in: the loss is another layer's
-    if not length > 0:
-        return -_NOTHING_LEFT, -_NOTHING_LEFT
-    low, high = matched_range(layer)
-    ratio = length / read
-    return math.log(ratio / high), math.log(ratio / (low * layer.site.coverage))
-
-
 def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
     found: list[Measure] = []
     above = below = b = v = 0.0
@@ -264,13 +237,6 @@ def _follows_map(run: Run, reach: float, seeds: int) -> list[Measure]:
     if run.plain:
         found.extend(_total(run, reach, seeds))
     return found
-
-
-def step_spread(layer: Layer) -> tuple[float, float]:
-    """Return (b, V) that this layer alone adds to ln q by luck (principles.md 1.4)."""
-    n = max(layer.site.units, 8)
-    c = theory.fluctuation(layer.reads_through) if layer.reads_through != "identity" else 2.0
-    return c / (2 * n) * (1 + 4 / n), c / n * (1 + 8 / n)
 
 
 def _two_sided(
@@ -300,34 +266,14 @@ def _two_sided(
 
 
 def _total(run: Run, reach: float, seeds: int) -> list[Measure]:
-    """Compare each length with the matched map, iterated from the run's origin.
-
-    An activation whose length fixed point is unstable (GELU, SiLU, Mish) is matched only if the first
-    pre-activation has length 1, so its map starts there.
-    """
+    """Compare each length with the matched map, iterated from what the run reads."""
     if not run.layers or run.layers[0].followed_by == "identity":
         return []
     found: list[Measure] = []
-    start = run.origin.value.second_moment
-    low, high = (start * bound for bound in matched_range(run.layers[0]))
-    if theory.length_slope(run.layers[0].followed_by) > 1 + 1e-9:
-        low = high = 1.0
-    lengths: list[float] = []
-    for index, layer in enumerate(run.layers):
-        if index:
-            smallest, largest = matched_range(layer)
-            low = smallest * theory.second_moment(layer.reads_through, low)
-            high = largest * theory.second_moment(layer.reads_through, high)
-        lengths.append(math.sqrt(low * high))
-        length = layer.site.value.second_moment
-        if not (length > 0 and low > 0):
+    for matched in matched_lengths(run):
+        layer, length = matched.layer, matched.layer.site.value.second_moment
+        if not length > 0:
             break
-        widths = tuple(item.site.units for item in run.layers[: index + 1])
-        names = tuple(item.followed_by for item in run.layers[: index + 1])
-        b, v = theory.length_spread(widths, names, tuple(lengths))
-        found.extend(
-            _two_sided(
-                layer, "total", math.log(length / high), math.log(length / low), reach, b, v, seeds
-            )
-        )
+        above, below = math.log(length / matched.high), math.log(length / matched.low)
+        found.extend(_two_sided(layer, "total", above, below, reach, matched.b, matched.v, seeds))
     return found

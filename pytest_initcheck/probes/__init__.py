@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
+from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Parameter, Trace, Wanted
@@ -60,8 +61,16 @@ class Probe(Protocol):
         Raises ModelError for a model that fails on them.
         """
 
-    def spell(self, parameters: Sequence[Parameter], std: float, activation: str) -> str:
-        """Return the code that draws these parameters with this std, for the activation behind them."""
+    def spell(self, edits: Sequence[Edit], parameters: Mapping[str, Parameter]) -> str:
+        """Return the code that makes these edits of a model with these parameters."""
+
+    def apply(self, model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
+        """Make these edits of the model itself; draws come from the framework's global generator.
+
+        * ``call`` is needed where only a forward pass shows the model's arrays.
+
+        Raises ModelError for what the model does not have.
+        """
 
     def glimpse(self, model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
         """Run forward only, and look for rare events."""

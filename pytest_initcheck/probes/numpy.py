@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal
 from pytest_initcheck.numpy import known_activation, observed_by
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backward, directional
 from pytest_initcheck.probes.numpy_passes import sensitivity, training
 from pytest_initcheck.probes.numpy_sites import Sites, columns, parameter
+from pytest_initcheck.probes.numpy_spelling import apply as make_edits
+from pytest_initcheck.probes.numpy_spelling import spell as spell
 from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import (
     NOTHING_MORE,
     Fingerprint,
     Glimpse,
     GradientEvidence,
-    Parameter,
     Sensitivity,
     Trace,
     Wanted,
@@ -258,8 +260,20 @@ def _call(model: Any, call: Call, sites: Sites) -> Array:
     return output
 
 
-def spell(parameters: Sequence[Parameter], std: float, activation: str) -> str:
-    return f"W = rng.normal(0, {std:.3g}, W.shape)"
+def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
+    if _is_layer_list(model):
+        arrays = {
+            f"{index}.{name}": array
+            for index, layer in enumerate(model)
+            for name, array in zip("Wb", layer, strict=False)
+            if isinstance(array, np.ndarray)
+        }
+    else:
+        sites = Sites()
+        if call is not None:
+            _call(model, call, sites)
+        arrays = sites.arrays
+    make_edits(arrays, edits, np.random)
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
@@ -280,7 +294,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
 
 
 def _trace(model: Any, call: Call, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
-    sites = Sites()
+    sites = Sites(histograms=wanted.histograms)
     output, reads, layers = _run(model, call, sites)
     inputs = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, np.ndarray)]
     if layers:
@@ -311,7 +325,9 @@ def _trace(model: Any, call: Call, seed: int, wanted: Wanted = NOTHING_MORE) -> 
                 ("gradient", "a tapped weight is a copy or read-only, so varying it shows nothing")
             )
     parameters = dict(sites.parameters)
-    if not layers:
+    if layers:
+        parameters = {name: replace(p, path=_path(name)) for name, p in parameters.items()}
+    else:
         tapped = {id(array) for array in sites.arrays.values()}
         for name, array in _arrays(model).items():
             if id(array) not in tapped:
@@ -332,6 +348,12 @@ def _trace(model: Any, call: Call, seed: int, wanted: Wanted = NOTHING_MORE) -> 
         sensitivity=_noise(model, call, output, seed) if wanted.noise else None,
         training=training(layers, reads[0], seed) if wanted.steps and layers else None,
     )
+
+
+def _path(name: str) -> str:
+    """Return the expression for an array of a list of layers (W, b, activation)."""
+    index, _, which = name.partition(".")
+    return f"layers[{index}][{'Wb'.index(which)}]"
 
 
 def _noise(model: Any, call: Call, output: Array, seed: int) -> Sensitivity | None:

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from pytest_initcheck.activations import Activation
 from pytest_initcheck.probes.blocks import copies
-from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
+from pytest_initcheck.trace import (
+    HISTOGRAM_BINS,
+    HISTOGRAM_VALUES,
+    Histogram,
+    InputColumns,
+    Moments,
+    Parameter,
+    Site,
+)
 
 Array = NDArray[Any]
 _FEWEST_ENTRIES = 8
@@ -35,6 +43,18 @@ def moments(values: Array) -> Moments:
     second = centred + float(np.mean(unit_mean**2))
     low, high = float(rows.min()), float(rows.max())
     return Moments(rows.size, float(unit_mean.mean()), second, centred, low, high, 0)
+
+
+def histogram(values: Array) -> Histogram | None:
+    """Return the histogram of what is finite, None where nothing is."""
+    flat = np.ravel(values)
+    flat = flat[:: math.ceil(flat.size / HISTOGRAM_VALUES) or 1].astype(np.float64)
+    flat = flat[np.isfinite(flat)]
+    if flat.size == 0:
+        return None
+    low, high = float(flat.min()), float(flat.max())
+    counts, _ = np.histogram(flat, HISTOGRAM_BINS, (low, high))
+    return Histogram(tuple(counts.tolist()), low, high)
 
 
 def parameter(name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
@@ -80,6 +100,7 @@ def _saturated(phi: Activation, z: Array) -> float | None:
 class Sites:
     """Sites in the making; each layer adds its linear site and its activation."""
 
+    histograms: bool = False
     sites: list[Site] = field(default_factory=list)
     parameters: dict[str, Parameter] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
@@ -137,9 +158,10 @@ class Sites:
     ) -> None:
         index = len(self.sites)
         units = int(value.shape[-1]) if value.ndim > 1 else 1
-        saturated = dead = None
+        saturated = dead = read = None
         if phi is not None and z is not None:
             saturated, dead = _saturated(phi, z), _dead(phi, z)
+            read = histogram(z) if self.histograms else None
         activation_name = None if phi is None else phi.name
         self.sites.append(
             Site(
@@ -155,6 +177,7 @@ class Sites:
                 dead,
                 weight,
                 bias,
+                pre_activations=read,
             )
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.libraries import inputs_of
@@ -38,6 +39,8 @@ from pytest_initcheck.probes.torch_outputs import has_samples, logits_of, output
 from pytest_initcheck.probes.torch_parameters import describe, fingerprint, named_parameters
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_settings import preserved as preserved
+from pytest_initcheck.probes.torch_spelling import apply as make_edits
+from pytest_initcheck.probes.torch_spelling import path_of
 from pytest_initcheck.probes.torch_spelling import spell as spell
 from pytest_initcheck.probes.torch_state import Kept, threads_for, undisturbed
 from pytest_initcheck.probes.torch_unseen import aliases, unseen, without_dead_ends
@@ -114,6 +117,10 @@ def infer_inputs(model: Any) -> Distribution | Call:
     )
 
 
+def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
+    make_edits(observable(model), edits)
+
+
 # -- one pass ------------------------------------------------------------------------------------
 
 
@@ -152,13 +159,23 @@ def _record(
     if not rare_only:
         tied = aliases(module)
         described = {
-            n: describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis) for n, t in tensors.items()
+            n: dataclasses.replace(
+                describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis), path=path_of(module, n)
+            )
+            for n, t in tensors.items()
         }
     while True:
         stack = ModuleStack(module)
         sites = SiteGradients(batch) if wanted.site_gradients else None
         recorder = Recorder(
-            stack, tensors, described, batch, kept, rare_only=rare_only, site_gradients=sites
+            stack,
+            tensors,
+            described,
+            batch,
+            kept,
+            rare_only=rare_only,
+            histograms=wanted.histograms,
+            site_gradients=sites,
         )
         seed(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))

@@ -20,7 +20,7 @@ from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.torch_attention import attention_share, softmax_share
-from pytest_initcheck.probes.torch_chains import Chains, saturated_share
+from pytest_initcheck.probes.torch_chains import Chains, Composed, saturated_share
 from pytest_initcheck.probes.torch_gradients import SiteGradients
 from pytest_initcheck.probes.torch_inputs import columns
 from pytest_initcheck.probes.torch_kinds import is_zero, kind_of
@@ -28,8 +28,9 @@ from pytest_initcheck.probes.torch_layout import moved_axis, viewed_axis
 from pytest_initcheck.probes.torch_modules import ModuleStack
 from pytest_initcheck.probes.torch_origins import Origin, Origins, tensors_in
 from pytest_initcheck.probes.torch_products import product, weight_place
+from pytest_initcheck.probes.torch_reductions import PreActivations
 from pytest_initcheck.probes.torch_state import Kept
-from pytest_initcheck.trace import InputColumns, Moments, Parameter, Site
+from pytest_initcheck.trace import Histogram, InputColumns, Moments, Parameter, Site
 
 _NO_MOMENTS = Moments(0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
 
@@ -46,6 +47,7 @@ class Recorder(TorchDispatchMode):
         kept: Kept,
         *,
         rare_only: bool = False,
+        histograms: bool = False,
         site_gradients: SiteGradients | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -63,6 +65,7 @@ class Recorder(TorchDispatchMode):
         self._kept = kept
         self._described = described
         self._rare_only = rare_only
+        self._histograms = histograms
         self._names: Counter[str] = Counter()
         self.origins = Origins()
         self._chains = Chains(self.sites, self.origins)
@@ -130,14 +133,17 @@ class Recorder(TorchDispatchMode):
             for tensor in tensors_in((out,)):
                 self.origins.remember(tensor, Origin(parameters=names), in_place=in_place)
 
-    def _before(self, op: str, args: Any, kwargs: Any, reads: tuple[int, ...]) -> float | None:
+    def _before(self, op: str, args: Any, kwargs: Any, reads: tuple[int, ...]) -> PreActivations:
         """Measure what an in-place activation would overwrite."""
         self._chains.sampled(op, args, reads)
         name = ops.activation_of(op, args, kwargs)
-        if name is None or self._rare_only:
-            return None
+        return PreActivations() if name is None else self._read_by(name, args[0])
+
+    def _read_by(self, name: str, z: Tensor) -> PreActivations:
+        if self._rare_only:
+            return PreActivations()
         beyond = activation(name).saturated_beyond
-        return None if beyond is None else reductions.saturated_share(args[0], beyond)
+        return reductions.pre_activations(z, beyond, histograms=self._histograms)
 
     def _observe(
         self,
@@ -147,7 +153,7 @@ class Recorder(TorchDispatchMode):
         reads: tuple[int, ...],
         out: Any,
         in_place: bool,
-        saturated: float | None,
+        before: PreActivations,
     ) -> None:
         outputs = list(tensors_in((out,)))
         if not outputs:
@@ -182,7 +188,7 @@ class Recorder(TorchDispatchMode):
         elif self._adds_bias(op, args, reads, first):
             self._merge_bias(args, reads[0], first, in_place)
         else:
-            self._elementwise(op, args, kwargs, reads, outputs, in_place, saturated, source)
+            self._elementwise(op, args, kwargs, reads, outputs, in_place, before, source)
 
     def _casts_input(self, tensor: Tensor, reads: tuple[int, ...]) -> bool:
         """Tell whether whole numbers of an input become a signal here: pixels, say, or counts."""
@@ -213,7 +219,7 @@ class Recorder(TorchDispatchMode):
         self.additive |= found.bias_names
         self.biases |= found.bias_names
         self._append(
-            weight_place(found.names) if found.names else self._stack.place(op),
+            self._weight_place(op, found.names),
             found.kind,
             found.op,
             reads,
@@ -224,6 +230,14 @@ class Recorder(TorchDispatchMode):
             coverage=1.0 if op != "convolution" or self._rare_only else ops.convolution_coverage(args),
             in_place=in_place,
         )
+
+    def _weight_place(self, op: str, names: frozenset[str]) -> str:
+        """Name a linear site by the owner of its weight; a tied one by the owner that runs."""
+        place = self._stack.place(op)
+        tied = {
+            alias for name in names if name in self._described for alias in self._described[name].aliases
+        }
+        return place if not names or f"{place}.weight" in tied else weight_place(names)
 
     def _parameter(self, names: frozenset[str], fans: tuple[int, int]) -> Parameter | None:
         known = [self._described[name] for name in sorted(names) if name in self._described]
@@ -261,16 +275,20 @@ class Recorder(TorchDispatchMode):
         reads: tuple[int, ...],
         outputs: list[Tensor],
         in_place: bool,
-        saturated: float | None,
+        before: PreActivations,
         source: Origin | None,
     ) -> None:
         name = ops.activation_of(op, args, kwargs)
+        saturated, read = before.saturated, before.histogram
         if name is None and (whole := self._chains.completed(op, args, reads, outputs[0])) is not None:
             name, reads = whole.name, whole.reads
             if name is not None and not self._rare_only:
                 saturated = saturated_share(name, outputs[0])
+            read = self._read_by_parts(whole) if name is not None else None
             for part in whole.parts:
-                self.sites[part] = replace(self.sites[part], activation=None, saturated=None, dead=None)
+                self.sites[part] = replace(
+                    self.sites[part], activation=None, saturated=None, dead=None, pre_activations=None
+                )
         kind = "activation" if name is not None else kind_of(op, reads, self.sites)
         self._take_roles(op, kind, args)
         if not self._rare_only and kind in ("softmax", "attention"):
@@ -284,6 +302,7 @@ class Recorder(TorchDispatchMode):
             self._axis(outputs[0], source),
             activation_name=name,
             saturated=saturated,
+            pre_activations=read,
             in_place=in_place,
         )
         self._chains.joined(index, op, args, reads)
@@ -299,6 +318,11 @@ class Recorder(TorchDispatchMode):
             if extra.is_floating_point():
                 self.origins.remember(extra, Origin(index))
 
+    def _read_by_parts(self, whole: Composed) -> Histogram | None:
+        """Return what a chain's first part read, such as the sigmoid of x * sigmoid(x): its root."""
+        parts = (self.sites[part] for part in sorted(whole.parts))
+        return next((part.pre_activations for part in parts if part.reads == whole.reads), None)
+
     def _one_hot(self, op: str, args: Any, kwargs: Any, out: Tensor) -> float | None:
         if op in ops.ATTENTION:
             return attention_share(args, kwargs)
@@ -308,10 +332,7 @@ class Recorder(TorchDispatchMode):
         """A gated linear unit is one operation here: its gate is shown as the sigmoid that it is."""
         gate = torch.chunk(args[0], 2, args[1] if len(args) > 1 else -1)[1]
         axis = self._axis(out, self.origins.of(args[0]))
-        share = None
-        if not self._rare_only:
-            beyond = activation("sigmoid").saturated_beyond
-            share = None if beyond is None else reductions.saturated_share(gate, beyond)
+        before = self._read_by("sigmoid", gate)
         index = self._append(
             self._stack.place("sigmoid"),
             "activation",
@@ -320,7 +341,8 @@ class Recorder(TorchDispatchMode):
             torch.sigmoid(gate.detach()),
             axis,
             activation_name="sigmoid",
-            saturated=share,
+            saturated=before.saturated,
+            pre_activations=before.histogram,
         )
         self._append(self._stack.place("glu"), "mul", "glu", (*reads, index), out, axis)
 
@@ -358,6 +380,7 @@ class Recorder(TorchDispatchMode):
         *,
         activation_name: str | None = None,
         saturated: float | None = None,
+        pre_activations: Histogram | None = None,
         weight: Parameter | None = None,
         bias: Parameter | None = None,
         coverage: float = 1.0,
@@ -392,6 +415,7 @@ class Recorder(TorchDispatchMode):
                 weight,
                 bias,
                 coverage,
+                pre_activations=pre_activations,
             )
         )
         if self.site_gradients is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pytest_initcheck.trace import Moments
+from pytest_initcheck.trace import HISTOGRAM_BINS, HISTOGRAM_VALUES, Histogram, Moments
 
 _ROW = 2**12
 """Squares summed at once: sums of many more lose digits (of 2^24 in float32 three or four)."""
@@ -122,6 +123,37 @@ def saturated_share(z: Tensor, beyond: float) -> float:
     # compared in place: a tensor of bools is far slower to sum; and by parts, which stay in the cache
     past = sum(float(part.abs().gt_(beyond).sum()) for part in flat.split(_PART))
     return past / flat.numel() if flat.numel() else math.nan
+
+
+def histogram(z: Tensor) -> Histogram | None:
+    """Return the histogram of what is finite, None where nothing is."""
+    if z.layout != torch.strided:
+        return None
+    flat = plain(z).reshape(-1)
+    # on the CPU: a device's own histogram is not deterministic
+    flat = flat[:: math.ceil(flat.numel() / HISTOGRAM_VALUES) or 1].cpu().double()
+    flat = flat[torch.isfinite(flat)]
+    if flat.numel() == 0:
+        return None
+    low, high = float(flat.amin()), float(flat.amax())
+    # where all values are equal histc widens the range as numpy does
+    counts = torch.histc(flat, HISTOGRAM_BINS, low - 0.5 * (low == high), high + 0.5 * (low == high))
+    return Histogram(tuple(int(count) for count in counts.tolist()), low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class PreActivations:
+    """What is measured of an activation's argument, before the activation may write over it."""
+
+    saturated: float | None = None
+    histogram: Histogram | None = None
+
+
+def pre_activations(z: Tensor, beyond: float | None, *, histograms: bool) -> PreActivations:
+    """Measure the share with abs(z) > beyond, unless that is None, and the histogram if asked for."""
+    return PreActivations(
+        None if beyond is None else saturated_share(z, beyond), histogram(z) if histograms else None
+    )
 
 
 def dead_units(y: Tensor, unit_axis: int, *, non_negative: bool) -> tuple[int, int]:

@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest_initcheck
+from pytest_initcheck.report.course import WHOLE, Course
+from pytest_initcheck.report.files import write_whole
 from pytest_initcheck.report.result import Report
 from pytest_initcheck.sequential import claim_error_bound
 
 SCHEMA_VERSION = 1
 
 
-def document(reports: Iterable[Report], *, root_seed: int, claims: int) -> dict[str, Any]:
+def document(
+    reports: Iterable[Report], *, root_seed: int, claims: int, course: Course = WHOLE
+) -> dict[str, Any]:
     """Return the report of a run as JSON-able values, models ordered by id and example.
 
     * ``claims`` is how many claims the run evaluated, those of examples that are not listed included.
+    * ``course`` says whether all of the run is in it.
 
     >>> document([], root_seed=0, claims=0)["schema_version"]
     1
@@ -41,6 +46,7 @@ def document(reports: Iterable[Report], *, root_seed: int, claims: int) -> dict[
             "root_seed": root_seed,
             "claims": claims,
             "error_bound": claims * claim_error_bound(),
+            **course.to_dict(),
             "models": [_model(report) for report in ordered],
         }
     )
@@ -51,7 +57,7 @@ def _model(report: Report) -> dict[str, Any]:
     """Return a model's entry; a site whose statistics overflowed is not finite either."""
     found = report.to_dict()
     for row, data in zip(report.sites, found["sites"], strict=True):
-        data["non_finite"] = row.non_finite or any(map(_not_finite, vars(row).values()))
+        data["non_finite"] = not row.is_finite
     return found
 
 
@@ -77,17 +83,4 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
     Raises OSError if the file cannot be written.
     """
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def check_writable(path: Path) -> None:
-    """Make the folders above a path and raise OSError unless a file can be written there.
-
-    A file that is there already keeps its content, one that is not is not left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    existed = path.exists()
-    with path.open("a", encoding="utf-8"):
-        pass
-    if not existed:
-        path.unlink()
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

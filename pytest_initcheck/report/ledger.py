@@ -22,11 +22,17 @@ MOST_REPORTS = 100
 def pack(value: Any) -> Any:
     """Return a report (or a part of one) as dicts, lists, strings and numbers.
 
-    >>> pack(Report("m", None, "pass", 0))["id"]
-    'm'
+    Fields that have their default are left out: a site has many, and every test report brings all sites.
+
+    >>> pack(Report("m", None, "pass", 0))
+    {'id': 'm', 'framework': None, 'verdict': 'pass', 'root_seed': 0}
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: pack(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: pack(own)
+            for field in dataclasses.fields(value)
+            if not _is_default(field, own := getattr(value, field.name))
+        }
     if isinstance(value, Mapping):
         return {str(key): pack(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -37,6 +43,12 @@ def pack(value: Any) -> Any:
         if isinstance(value, plain):
             return plain(value)
     return None if value is None else str(value)
+
+
+def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    if field.default_factory is not dataclasses.MISSING:
+        return bool(value == field.default_factory())
+    return type(value) is type(field.default) and bool(value == field.default)
 
 
 def unpack(data: Mapping[str, Any]) -> Report:
@@ -199,7 +211,7 @@ def narrowed(report: Report, invariants: Iterable[str]) -> Report:
         report,
         verdict=next((each for each in VERDICT_ORDER if each in verdicts), "pass"),
         invariants=kept,
-        findings=tuple(each for each in report.findings if asked & {each.invariant, *each.also}),
+        findings=tuple(each for each in report.findings if any(map(each.concerns, asked))),
     )
 
 

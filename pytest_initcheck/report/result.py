@@ -32,6 +32,26 @@ class Fix:
     result: str = ""
     curve: tuple[float | None, ...] = ()
 
+    def apply(self, model: Any) -> Any:
+        """Make this change of a model, in place, and return the model.
+
+        Draws come from the framework's global generator, as those of the printed code do.
+
+        Raises ConfigError for a change of the inputs, or one that only its author can make.
+
+        >>> import numpy as np, pytest_initcheck as ic
+        >>> def tiny(rng):
+        ...     return [(rng.normal(0, 1e-6, (64, 64)), None, "relu") for _ in range(4)]
+        >>> report = ic.check(tiny, inputs=ic.normal(64))
+        >>> mended = report.fixes[0].apply(tiny(np.random.default_rng(0)))
+        >>> bool(abs(mended[0][0].std() - 0.177) < 0.01)
+        True
+        """
+        __tracebackhide__ = True
+        from pytest_initcheck.trials import apply
+
+        return apply(self.edits, self.framework, model, instead=self.code or self.advice)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "advice": self.advice,
@@ -51,7 +71,8 @@ class Finding:
     * ``costs`` is what it does to training.
     * ``also`` are the other invariants that fail for the same cause.
     * ``fixes`` in the order in which they were tried; ``fix`` is the text of the best.
-    * ``allow_at`` are the sites at which an allowance takes it back, as a glob; empty where none does.
+    * ``allow_at`` are the sites at which an allowance takes it back, as a glob; empty where none does;
+      ``also_at`` those of the other invariants.
     """
 
     invariant: str
@@ -72,6 +93,11 @@ class Finding:
     also: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     allow_at: str = ""
+    also_at: tuple[str, ...] = ()
+
+    def concerns(self, invariant: str) -> bool:
+        """Tell whether this invariant fails, or is undecided, for what the finding is about."""
+        return invariant == self.invariant or invariant in self.also
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -93,6 +119,7 @@ class Finding:
             "fixes": [fix.to_dict() for fix in self.fixes],
             "proof": self.proof,
             "allow_at": self.allow_at,
+            "also_at": list(self.also_at),
         }
 
 
@@ -127,18 +154,62 @@ class InvariantResult:
 
 
 @dataclass(frozen=True)
+class PreActivations:
+    """The histogram of what an activation reads, in equally wide bins from ``low`` to ``high``.
+
+    ``linear_from`` and ``linear_to`` are where the activation responds, None where it never stops.
+    """
+
+    counts: tuple[int, ...]
+    low: float
+    high: float
+    linear_from: float | None = None
+    linear_to: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "counts": list(self.counts),
+            "low": self.low,
+            "high": self.high,
+            "linear": [self.linear_from, self.linear_to],
+        }
+
+
+@dataclass(frozen=True)
 class SiteRow:
-    """One site of the last replicate; ``gain`` is relative to the linear site before it."""
+    """One site of the first replicate; ``gain`` is relative to the linear site before it.
+
+    * ``kind`` is what the operation is, ``reads`` the indices of the sites that it reads.
+
+    The rest is there where plots were asked for and None where it was not seen:
+
+    * ``gradient``: the second moment of the gradient of a readout of the differences between samples.
+    * ``expected``: between which second moments a matched init lies, but for two deviations of luck.
+    * ``spread``: the lowest and the highest second moment over the initialisations that were traced.
+    """
 
     name: str
     op: str
     second_moment: float
     batch_variance: float
-    saturated: float | None
-    dead: float | None
-    gain: float | None
-    non_finite: bool
+    saturated: float | None = None
+    dead: float | None = None
+    gain: float | None = None
+    non_finite: bool = False
     first_wrong: bool = False
+    kind: str = ""
+    index: int = -1
+    reads: tuple[int, ...] = ()
+    gradient: float | None = None
+    expected: tuple[float, float] | None = None
+    spread: tuple[float, float] | None = None
+    pre_activations: PreActivations | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Neither a value nor a statistic of the values overflowed."""
+        seen = (self.second_moment, self.batch_variance, self.saturated, self.dead, self.gain)
+        return not self.non_finite and all(each is None or math.isfinite(each) for each in seen)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -150,6 +221,12 @@ class SiteRow:
             "dead": json_number(self.dead),
             "gain": json_number(self.gain),
             "non_finite": self.non_finite,
+            "kind": self.kind,
+            "reads": list(self.reads),
+            "gradient": json_number(self.gradient),
+            "expected": None if self.expected is None else list(self.expected),
+            "spread": None if self.spread is None else list(self.spread),
+            "pre_activations": None if self.pre_activations is None else self.pre_activations.to_dict(),
         }
 
 
@@ -237,6 +314,23 @@ class Report:
             "unobserved": list(self.unobserved),
             "notes": list(self.notes),
         }
+
+    def plot(self, site: str | None = None, *, theme: str = "light") -> Any:
+        """Return the plotly figure of the signal over depth, which notebooks show.
+
+        * ``site`` names an activation, of which the histogram of what it reads is returned.
+        * ``theme`` is ``"light"`` or ``"dark"``.
+
+        Raises ConfigError without the extra ``html``, and for an unknown site or theme.
+        """
+        from pytest_initcheck.report.figures import figure
+
+        return figure(self, site, theme)
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.html import fragment
+
+        return fragment(self)
 
     def __str__(self) -> str:
         from pytest_initcheck.report.terminal import render

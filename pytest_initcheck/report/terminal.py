@@ -156,9 +156,10 @@ def _onwards(
     yield ""
     yield f"  repeat  {plain(door.repeated(report.root_seed))}"
     deviations = [
-        (each.invariant, each.allow_at)
+        (name, at)
         for each in failed
-        if each.allow_at and invariant in (None, each.invariant)
+        for name, at in ((each.invariant, each.allow_at), *zip(each.also, each.also_at, strict=False))
+        if at and (invariant is None or each.concerns(invariant))
     ]
     for line in door.allowed(dict.fromkeys(deviations)):
         yield f"  allow   {plain(line)}"

@@ -36,6 +36,7 @@ from pytest_initcheck.theory.finite_width import (
     finite_width_spread,
     jacobian_spectrum,
     length_spread,
+    length_spreads,
     moment_ratio,
 )
 from pytest_initcheck.theory.gains import (
@@ -110,6 +111,7 @@ __all__ = [
     "length_map",
     "length_slope",
     "length_spread",
+    "length_spreads",
     "log_slope",
     "matched_gains",
     "max_pool_moments",

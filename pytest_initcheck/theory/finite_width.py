@@ -153,14 +153,14 @@ def _curvature(act: Activation, q: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def length_spread(
+def length_spreads(
     widths: tuple[int, ...],
     activations: tuple[str, ...],
     lengths: tuple[float, ...] | None = None,
-) -> tuple[float, float]:
-    """Return (b, V): the mean fall and the variance of ln q over these layers in a correct net.
+) -> tuple[tuple[float, float], ...]:
+    """Return (b, V) behind each layer: the mean fall and the variance of ln q in a correct net.
 
-    * ``widths`` are the units of each layer, ``activations`` what the layer reads through.
+    * ``widths`` are the units of each layer, ``activations`` what follows the layer.
     * ``lengths`` are the second moments at which each activation works, 1 by default.
 
     V <- J^2 V + (c/n)(1 + 8/n) and b <- b + (c/2n)(1 + 4/n), with n at least 8 and J the slope of
@@ -168,10 +168,10 @@ def length_spread(
     Where J > 1 the spread is luck only while J^depth sqrt(c/n) < 1; V stops growing there, at
     1 / (1 - J^-2), for beyond it the length does explode.
 
-    >>> b, v = length_spread((64,) * 10, ("relu",) * 10)
-    >>> round(b, 3), round(v, 3)
-    (0.415, 0.879)
+    >>> [(round(b, 3), round(v, 3)) for b, v in length_spreads((64, 64), ("relu", "relu"))]
+    [(0.042, 0.088), (0.083, 0.176)]
     """
+    found = []
     b = v = 0.0
     for width, name, q in zip(widths, activations, lengths or (1.0,) * len(widths), strict=True):
         n = max(width, 8)
@@ -180,7 +180,22 @@ def length_spread(
         if j > 1 + 1e-6:
             v = min(v, 1 / (1 - j**-2))
         b += c / (2 * n) * (1 + 4 / n)
-    return b, v
+        found.append((b, v))
+    return tuple(found)
+
+
+def length_spread(
+    widths: tuple[int, ...],
+    activations: tuple[str, ...],
+    lengths: tuple[float, ...] | None = None,
+) -> tuple[float, float]:
+    """Return (b, V) of :func:`length_spreads` behind the last layer.
+
+    >>> b, v = length_spread((64,) * 10, ("relu",) * 10)
+    >>> round(b, 3), round(v, 3)
+    (0.415, 0.879)
+    """
+    return next(reversed(length_spreads(widths, activations, lengths)), (0.0, 0.0))
 
 
 def jacobian_spectrum(

@@ -72,9 +72,10 @@ def accepted(case: Any) -> set[tuple[str, str | None]]:
 
 
 def failed_for(report: Any, reasons: set[tuple[str, str | None]]) -> bool:
-    """Tell whether one of the failures is one of the reasons."""
+    """Tell whether one of the failures is one of the reasons, or of the same cause as one that is."""
     return any(
-        finding.invariant == invariant and direction in (None, finding.direction)
+        (finding.invariant == invariant and direction in (None, finding.direction))
+        or invariant in finding.also
         for finding in report.failures
         for invariant, direction in reasons
     )

@@ -30,7 +30,6 @@ def test_a_violation_fails_the_test_without_frames_of_ours(project):
         [
             "E *VarianceViolation: variance FAIL test_bad*",
             "E *  fix  *",
-            "E *saturation FAIL test_ba*",
             "E *  repeat  pytest test_models.py::test_bad --initcheck-seed 0",
         ]
     )

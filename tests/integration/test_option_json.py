@@ -32,6 +32,7 @@ FINDING_KEYS = {
 }  # fmt: skip
 SITE_KEYS = {
     "name", "op", "second_moment", "batch_variance", "saturated", "dead", "gain", "non_finite",
+    "kind", "reads", "gradient", "expected", "spread", "pre_activations",
 }  # fmt: skip
 
 
@@ -55,6 +56,9 @@ def test_the_whole_of_it(document):
     assert document["root_seed"] == 0
     assert document["claims"] == sum(model["claims"] for model in document["models"])
     assert math.isclose(document["error_bound"], document["claims"] * claim_error_bound())
+    assert document["complete"] is True
+    assert document["stopped"] is None
+    assert document["items"]["ran"] == document["items"]["declared"] > 0
 
 
 def test_every_model(document):

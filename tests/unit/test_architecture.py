@@ -25,14 +25,17 @@ LAYERS = (
     ("initializers", "libraries", "parametrize", "runs"),
     ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
-    ("evidence", "report", "layer_causes"),
-    ("explain", "sentences", "tensor_causes"),
-    ("causes",),
-    ("diagnosis", "replicates", "families"),
-    ("summary", "initializer_check"),
+    ("evidence", "report", "remedies", "costs", "choices", "misfits"),
+    ("explain", "sentences", "layer_causes", "unit_variance"),
+    ("outcomes", "tensor_causes", "growth_causes", "score_causes", "subject"),
+    ("causes", "first_wrong"),
+    ("findings", "replicates", "families"),
+    ("diagnosis",),
+    ("site_rows", "trials", "initializer_check"),
+    ("summary",),
     ("engine",),
     ("model_run", "plugin"),
-    ("console", "progress"),
+    ("console", "progress", "run_course"),
     ("collection", "fixture"),
     ("session",),
 )
@@ -43,6 +46,7 @@ A package counts as one room: its modules may import each other, as long as that
 
 LATE = {
     ("activations.callables", "probes.torch_activations"): "torch callables, where torch is loaded",
+    ("report.result", "trials"): "a fix is data, applying it needs the probe of its framework",
     ("plugin", "collection"): "start-up imports as little as possible",
     ("plugin", "console"): "start-up imports as little as possible",
     ("plugin", "fixture"): "start-up imports as little as possible",
@@ -51,13 +55,16 @@ LATE = {
 """Imports that run upwards, and why; only inside functions."""
 
 ROOMS = {
-    "pytest": r"plugin|collection|console|fixture|progress|session",
+    "pytest": r"plugin|collection|console|fixture|progress|run_course|session",
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",
     "torchvision": r"nobody",
     "timm": r"nobody",
     "transformers": r"nobody",
+    "jinja2": r"nobody",
+    "markupsafe": r"nobody",
+    "plotly": r"nobody",
 }
 """Who may import an outside library."""
 
@@ -66,6 +73,9 @@ LATE_ROOMS = {
     "torchvision": r"libraries\.torchvision(_\w+)?",
     "timm": r"libraries\.timm",
     "transformers": r"libraries\.transformers(_\w+)?",
+    "jinja2": r"report\.html",
+    "markupsafe": r"report\.html",
+    "plotly": r"report\.(html|figures)",
 }
 """Who may import an outside library inside a function only."""
 
@@ -77,14 +87,24 @@ JUDGING_SIDE = (
     "invariants",
     "evidence",
     "causes",
+    "choices",
+    "costs",
     "diagnosis",
+    "findings",
+    "first_wrong",
+    "growth_causes",
     "layer_causes",
+    "misfits",
+    "outcomes",
+    "remedies",
     "report",
     "runs",
+    "score_causes",
     "sentences",
     "sequential",
     "tensor_causes",
     "theory",
+    "unit_variance",
 )
 FORBIDDEN_WORDS = {"util", "utils", "helper", "helpers", "manager", "base", "common", "handler", "misc"}
 

@@ -52,7 +52,7 @@ def test_the_default_init_is_recognised_under_relu():
     assert "kaiming_uniform(a=sqrt(5)), PyTorch's default" in found.cause
     assert "relu needs 0.177 (gain 1.414)" in found.cause
     assert "std 0.177 = 1.414 / sqrt(64)" in found.fix
-    assert "W = rng.normal(0, 0.177, W.shape)" in found.fix
+    assert "layers[i][0][...] = rng.normal(0, 0.177, layers[i][0].shape)" in found.fix
     assert "13 of 13" in found.proof
     assert "p < 4e-13" in found.proof
 
@@ -81,7 +81,7 @@ def test_raw_pixels_are_recognised():
     assert found.place == "input (input)"
     assert found.message.startswith("E[x^2] is 2.1")
     assert "raw pixels 0..255" in found.cause
-    assert found.fix.startswith("x = (x - 12")
+    assert found.fixes[0].code.startswith("x = (x - 12")
 
 
 def test_columns_that_differ_are_named():
@@ -100,10 +100,8 @@ def test_saturated_units_name_the_layer_that_feeds_them_and_how_many_more():
     assert "start saturated, at most 25 %" in found.message
     assert found.detail == "7 later layers too"
     assert "tanh needs 0.125 to 0.208 (gain 1 to 1.667)" in found.cause
-    assert (
-        "draw 0.W and 7 more with std 0.125 = 1 / sqrt(64): W = rng.normal(0, 0.125, W.shape)"
-        in found.fix
-    )
+    assert found.fixes[0].advice == "draw 0.W and 7 more with std 0.125 = 1 / sqrt(64)"
+    assert found.fixes[0].code.startswith("for i in range(0, 8):\n    layers[i][0][...] = rng.normal(")
 
 
 def test_an_input_that_is_too_large_is_the_cause_of_saturation():
@@ -190,10 +188,12 @@ def test_what_is_seen_by_tap_alone_still_has_a_cause():
     assert found.fix
 
 
-def test_the_fix_of_every_layer_that_is_wrong_alike_is_in_one_line():
+def test_the_fix_of_every_layer_that_is_wrong_alike_is_one_loop():
     found = finding(net(sigma_w2=0.02, depth=12), "variance")
     assert "; 11 more layers like it" in found.cause
-    assert found.fix.startswith("draw 0.W and 11 more with std 0.177 = 1.414 / sqrt(64): ")
+    assert found.fix.startswith(
+        "draw 0.W and 11 more with std 0.177 = 1.414 / sqrt(64):\nfor i in range(0, 12)"
+    )
 
 
 def test_a_bias_is_the_cause_before_weights_that_are_also_small():

@@ -589,7 +589,7 @@ def test_a_factory_that_answers_one_seed_differently_is_unseeded():
 
 
 def test_a_subject_of_defaults_is_the_same_as_check():
-    direct = judge(Subject(good, "good", INPUTS, limits=resolve()))
+    direct = judge(Subject(good, "good", INPUTS, limits=resolve(), plots=True))
     assert summary(direct) == summary(check(good, id="good"))
 
 

@@ -43,18 +43,19 @@ def family(judge, **changes) -> Family:
 def test_the_smallest_failing_example_is_found_and_judged_once():
     asked = []
 
-    def judge(arguments, inputs):
-        asked.append(arguments["depth"])
+    def judge(arguments, inputs, tries):
+        asked.append((arguments["depth"], tries))
         return judged("fail" if arguments["depth"] >= 7 else "pass")
 
     explored = family(judge).explore("variance")
     assert explored.verdict == "fail"
     assert explored.report.example == "mlp(depth=7)"
     assert len(asked) == len(set(asked))
+    assert [depth for depth, tries in asked if tries] == [7], "fixes are tried on what is shown alone"
 
 
 def test_an_inconclusive_example_is_no_failure_unless_strict():
-    def judge(arguments, inputs):
+    def judge(arguments, inputs, tries):
         return judged("inconclusive" if arguments["depth"] >= 7 else "pass")
 
     lax, strict = (family(judge, strict=flag).explore("variance") for flag in (False, True))
@@ -67,7 +68,7 @@ def test_an_inconclusive_example_is_no_failure_unless_strict():
     ("verdicts", "wanted"), [(["vacuous"], "vacuous"), (["vacuous", "pass"], "pass")]
 )
 def test_a_family_passes_if_any_example_could_be_tested(verdicts, wanted):
-    def judge(arguments, inputs):
+    def judge(arguments, inputs, tries):
         return judged(verdicts[arguments["depth"] % len(verdicts)])
 
     explored = family(judge).explore("variance")
@@ -76,7 +77,7 @@ def test_a_family_passes_if_any_example_could_be_tested(verdicts, wanted):
 
 
 def test_every_invariant_meets_the_same_examples():
-    def judge(arguments, inputs):
+    def judge(arguments, inputs, tries):
         report = judged("pass")
         return Report(
             "m",
@@ -97,7 +98,9 @@ def test_another_key_draws_other_examples():
     found = []
     for key in ("0 m", "0 m", "1 m"):
         drawn = family(
-            lambda arguments, inputs: judged("pass"), strategies={"n": st.integers(0, 10**9)}, key=key
+            lambda arguments, inputs, tries: judged("pass"),
+            strategies={"n": st.integers(0, 10**9)},
+            key=key,
         )
         drawn.explore("variance")
         found.append(set(drawn.judged))

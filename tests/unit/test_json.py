@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from pytest_initcheck.report.json import check_writable, document, finite, write
+from pytest_initcheck.report.course import Course
+from pytest_initcheck.report.json import document, finite, write
 from pytest_initcheck.report.result import Finding, InvariantResult, Report, SiteRow
 
 
@@ -66,13 +67,10 @@ def test_finite(number):
     assert finite({"a": [number, 1.0], "b": {"c": number}}) == {"a": [None, 1.0], "b": {"c": None}}
 
 
-def test_check_writable(tmp_path):
-    fresh, old = tmp_path / "new" / "out.json", tmp_path / "old.json"
-    check_writable(fresh)
-    assert fresh.parent.is_dir()
-    assert not fresh.exists()
-    old.write_text("kept")
-    check_writable(old)
-    assert old.read_text() == "kept"
-    with pytest.raises(OSError, match="directory"):
-        check_writable(tmp_path)
+def test_an_incomplete_run_says_so():
+    made = document([], root_seed=0, claims=0, course=Course(9, 2, "interrupted"))
+    assert made["complete"] is False
+    assert made["stopped"] == "interrupted"
+    assert made["items"] == {"declared": 9, "ran": 2}
+    whole = document([], root_seed=0, claims=0)
+    assert (whole["complete"], whole["stopped"]) == (True, None)

@@ -18,8 +18,8 @@ from pytest_initcheck.progress import (
     progress_text,
     watching,
 )
-from pytest_initcheck.replicates import Progress
 from pytest_initcheck.report.prose import columns
+from pytest_initcheck.subject import Progress
 
 SEEN = Progress("tests/m.py::net", ("variance", "saturation"), 7)
 

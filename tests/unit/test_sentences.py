@@ -12,10 +12,11 @@ import pytest_initcheck as ic
 from pytest_initcheck.config import NAMES, resolve
 from pytest_initcheck.evidence import Claim, start
 from pytest_initcheck.invariants import Measure, event
-from pytest_initcheck.replicates import Subject, evidence_of
+from pytest_initcheck.replicates import evidence_of
 from pytest_initcheck.report.first_line import LONGEST_MESSAGE
 from pytest_initcheck.report.prose import columns
 from pytest_initcheck.sentences import Said, says
+from pytest_initcheck.subject import Subject
 from pytest_initcheck.trace import Sensitivity, Trace
 
 LIMITS = resolve(("call", {"variance": 12.5, "gradient": 12.5}))

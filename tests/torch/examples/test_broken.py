@@ -16,7 +16,7 @@ FILE = Path(__file__).parents[3] / "examples" / "broken" / "torch_models.py"
 FAULTS = {
     "default_init": ("variance", "vanishing", "0", "PyTorch's default"),
     "saturated_tanh": ("saturation", None, "0", "tanh needs 0.0625 to 0.104"),
-    "dead_relu": ("dead-relu", None, "2", "its bias (-3 on average, root mean square 3) outweighs"),
+    "dead_relu": ("dead-relu", None, "0", "its bias (-3 on average, root mean square 3) outweighs"),
     "zero_layer": ("dead-relu", None, "4", "its weights are all zero"),
     "saturated_sigmoid": ("saturation", None, "0", "sigmoid needs 0.115 to 0.25"),
 }
