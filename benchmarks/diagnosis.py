@@ -62,7 +62,7 @@ def subjects(*, reported: bool) -> Iterator[Subject]:
             yield Subject(case.name, case.factory, inputs, None, loss)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--reported", action="store_true")
@@ -98,7 +98,8 @@ def main() -> None:
                     print(f"         {'helps: ' if fix.helped else ''}{fix.result}", flush=True)
     print(f"place and cause right: {right} of {graded}; a tried fix passes: {passing} of {graded}")
     print(f"more than one cause told: {others}")
+    return int(right < graded or passing * 14 < 12 * graded)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,7 @@ def graded(plan: Plan, seed: int) -> tuple[ic.Report, bool, bool]:
     return report, report.failures[0].site == plan.site, mended
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -190,7 +191,8 @@ def main() -> None:
     )
     print(f"harmful: {failed}; place named {counts['placed']}, fix passes {counts['mended']}, ", end="")
     print(f"one cause told {counts['one cause']}")
+    return int(counts["placed"] < failed or counts["mended"] < failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

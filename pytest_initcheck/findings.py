@@ -117,7 +117,8 @@ def undecided(group: list[Claim], trace: Trace, limits: Limits, *, built: bool) 
     else:
         message = f"undecided, {claim.walk.violations} of {claim.walk.replicates} outside"
         fix = "look at the value: it lies at the limit; change the init, or set the limit you want"
-        proof = _proof(claim, limits)
+        seen = f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the widened limit"
+        proof = f"{seen} ({_source(claim, limits)}): too many to pass, too few to fail"
     cause = "the model is built already" if built else "the model sits at its limit"
     return Finding(
         claim.invariant,
@@ -141,8 +142,7 @@ def text_of(fix: Fix) -> str:
 
 
 def _proof(claim: Claim, limits: Limits) -> str:
-    keyword = "input_second_moment" if claim.invariant == "inputs" else claim.invariant.replace("-", "_")
-    source = limits.source(keyword) if keyword in limits.settings else "default"
+    source = _source(claim, limits)
     bound = sequential.claim_error_bound()
     if claim.one_look:
         return "a fact of this model, one look decides"
@@ -156,3 +156,9 @@ def _proof(claim: Claim, limits: Limits) -> str:
         f"{claim.walk.violations} of {claim.walk.replicates} replicates outside the widened limit "
         f"({source}); p < {bound:.0e} for a correct init"
     )
+
+
+def _source(claim: Claim, limits: Limits) -> str:
+    """Say where the limit of a claim came from."""
+    keyword = "input_second_moment" if claim.invariant == "inputs" else claim.invariant.replace("-", "_")
+    return limits.source(keyword) if keyword in limits.settings else "default"

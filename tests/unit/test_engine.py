@@ -579,6 +579,8 @@ def test_undecidable_is_inconclusive_after_64_replicates(monkeypatch):
     report = check(alternating, only="saturation")
     assert report.verdict == "inconclusive"
     assert "undecided, 32 of 64 outside" in report.findings[0].message
+    assert "too many to pass, too few to fail" in report.findings[0].proof
+    assert "p <" not in report.findings[0].proof, "nothing is proved"
     assert report.ok
 
 
