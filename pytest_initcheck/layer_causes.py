@@ -238,18 +238,27 @@ def why_raw(trace: Trace, site: Site) -> Why | None:
 
 
 def _alike(trace: Trace, site: Site, after: str, *, too_large: bool) -> list[Parameter]:
-    """Return the weights of later layers on the path that are off in the same way."""
-    found: list[Parameter] = []
-    own = None if site.weight is None else site.weight.name
-    for layer in path_layers(trace):
-        weight = layer.site.weight
-        if weight is None or layer.site.index <= site.index or layer.followed_by != after:
+    """Return the weights of later layers that are off in the same way.
+
+    Those on the signal path; for a layer beside it, as in a residual branch, all before its activation.
+    """
+    found: dict[str, Parameter] = {}
+    if layer_of(trace, site) is not None or after == "identity":
+        layers = [
+            (each.site, matched_range(each)) for each in path_layers(trace) if each.followed_by == after
+        ]
+    else:
+        beside = (each for each in trace.sites if each.kind in LINEAR)
+        layers = [(each, range_of(after)) for each in beside if activation_after(trace, each) == after]
+    for each, (low, high) in layers:
+        weight = each.weight
+        if weight is None or each.index <= site.index or weight == site.weight:
             continue
-        low, high = matched_range(layer)
-        off = weight.sigma_w2 > OFF * high if too_large else weight.sigma_w2 < low / OFF
-        if off and weight.name not in {own, *(each.name for each in found)}:
-            found.append(weight)
-    return found
+        if weight.sigma_w2 > OFF * high if too_large else weight.sigma_w2 < low / OFF:
+            found.setdefault(weight.name, weight)
+    if site.weight is not None:
+        found.pop(site.weight.name, None)
+    return list(found.values())
 
 
 def _offset(trace: Trace, site: Site) -> Why | None:

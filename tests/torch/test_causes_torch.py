@@ -180,6 +180,25 @@ def test_residual_growth_scales_the_ends_of_branches():
     )
 
 
+class Branch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.a, self.b = nn.LayerNorm(64), nn.Linear(64, 64), nn.Linear(64, 64)
+        nn.init.normal_(self.a.weight, std=10)
+        nn.init.normal_(self.b.weight, std=0.02)
+
+    def forward(self, x):
+        return x + self.b(torch.tanh(self.a(self.norm(x))))
+
+
+def test_layers_beside_the_signal_path_are_mended_together():
+    found, _ = diagnosed(lambda: nn.Sequential(*[Branch() for _ in range(6)], nn.Linear(64, 3)))
+    assert (found.site, found.kind) == ("0.a", "init gain")
+    assert "5 more layers like it" in found.cause
+    assert found.fixes[0].helped
+    assert found.fixes[0].code.startswith("for i in range(0, 6):")
+
+
 def test_a_rectifier_on_the_output_that_is_a_call():
     class Net(nn.Module):
         def __init__(self):
