@@ -41,16 +41,20 @@ def other_fan(weight: Parameter, after: str) -> int | None:
     Libraries read fans off a shape: transposed, grouped and fused weights then get another layer's.
     """
     gains = {round(gain, 6) for gain in theory.matched_gains(after)}
-    known = recognised(weight)
-    if len(weight.shape) < 2 or not weight.second_moment > 0 or (known and "fan_out" not in known):
+    known = _schemes(weight)
+    if len(weight.shape) < 2 or not weight.second_moment > 0:
         return None
+    if known and not any("fan_out" in name for name in known):
+        return None
+    # three standard deviations of the second moment of so many normal draws
+    agrees = max(_AGREES, 1 + 3 * math.sqrt(2 / max(weight.count, 1)))
     rest = math.prod(weight.shape[2:])
     fans = {weight.fan_out, weight.shape[0] * rest, weight.shape[1] * rest, weight.shape[0]}
     for fan in sorted(fans, reverse=True):
         apart = max(fan, weight.fan_in) > OFF * max(min(fan, weight.fan_in), 1)
         for gain in gains:
             ratio = weight.second_moment * fan / gain**2
-            if apart and 1 / _AGREES < ratio < _AGREES:
+            if apart and 1 / agrees < ratio < agrees:
                 return fan
     return None
 
@@ -72,15 +76,15 @@ def needs(weight: Parameter, after: str) -> str:
 
 def recognised(weight: Parameter) -> str:
     """Name the scheme that a weight looks like, in brackets; empty if there is none."""
-    schemes = initializers.describe(
-        max(weight.fan_in, 1),
-        max(weight.fan_out, 1),
-        weight.second_moment,
-        weight.count,
-        mean=weight.mean,
-    )
-    if not schemes:
+    known = _schemes(weight)
+    if not known:
         return ""
-    name = schemes[0].name
-    default = ", PyTorch's default" if "sqrt(5)" in name else ""
-    return f" (like {name}{default})"
+    default = ", PyTorch's default" if "sqrt(5)" in known[0] else ""
+    return f" (like {known[0]}{default})"
+
+
+def _schemes(weight: Parameter) -> list[str]:
+    """Return the names of the schemes that a weight looks like, the likeliest first."""
+    fans = max(weight.fan_in, 1), max(weight.fan_out, 1)
+    schemes = initializers.describe(*fans, weight.second_moment, weight.count, mean=weight.mean)
+    return [scheme.name for scheme in schemes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -54,6 +55,44 @@ def test_a_fan_of_another_axis():
     found, report = diagnosed(transposed_fan, ic.normal(16))
     assert (found.site, found.kind) == ("narrow.0", "wrong fan"), report
     assert "drawn for a fan of 16 where fan_in is 1024" in found.cause
+    assert found.fixes[0].helped
+
+
+def transposed():
+    """torch reads the fan_in of a transposed convolution off its outputs."""
+    layers = []
+    for _ in range(4):
+        layers += [nn.ConvTranspose2d(256, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 256, 1), nn.ReLU()]
+    return nn.Sequential(*kaiming(layers), nn.Flatten(), nn.Linear(256 * 36, 3))
+
+
+def depthwise():
+    """fan_out without its division by groups."""
+    layers = []
+    for _ in range(10):
+        layers += [nn.Conv2d(64, 64, 3, padding=1, groups=64), nn.ReLU()]
+    return nn.Sequential(*kaiming(layers, mode="fan_out"), nn.Flatten(), nn.Linear(64 * 64, 3))
+
+
+def kaiming(layers, **mode):
+    for layer in layers[::2]:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", **mode)
+        nn.init.zeros_(layer.bias)
+    return layers
+
+
+@pytest.mark.parametrize(
+    ("factory", "inputs", "fans"),
+    [
+        (transposed, ic.normal(256, 6, 6), "a fan of 36 where fan_in is 2304"),
+        (depthwise, ic.normal(64, 8, 8), "a fan of 576 where fan_in is 9"),
+    ],
+    ids=["transposed", "depthwise"],
+)
+def test_a_fan_that_is_misread(factory, inputs, fans):
+    found, _ = diagnosed(factory, inputs, batch=16)
+    assert (found.site, found.kind) == ("0", "wrong fan")
+    assert fans in found.cause
     assert found.fixes[0].helped
 
 
