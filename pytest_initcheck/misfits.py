@@ -12,8 +12,9 @@ from pytest_initcheck.trace import Parameter
 
 OFF = 1.5
 """A weight whose variance is 1.5 times off a matched one's is worth naming."""
-_AGREES = 1.1
-"""A variance within 10 % of what another fan would need was drawn for that fan."""
+_AGREES, _AGREES_AT_MOST = 1.1, 1.3
+"""A variance within 10 % of what another fan would need was drawn for that fan; within 30 % where few
+weights tell no better."""
 
 
 def range_of(after: str) -> tuple[float, float]:
@@ -47,7 +48,7 @@ def other_fan(weight: Parameter, after: str) -> int | None:
     if known and not any("fan_out" in name for name in known):
         return None
     # three standard deviations of the second moment of so many normal draws
-    agrees = max(_AGREES, 1 + 3 * math.sqrt(2 / max(weight.count, 1)))
+    agrees = min(max(_AGREES, 1 + 3 * math.sqrt(2 / max(weight.count, 1))), _AGREES_AT_MOST)
     rest = math.prod(weight.shape[2:])
     fans = {weight.fan_out, weight.shape[0] * rest, weight.shape[1] * rest, weight.shape[0]}
     for fan in sorted(fans, reverse=True):
