@@ -147,7 +147,7 @@ class _Search:
         trials: list[_Trial] = []
         for remedy in (remedy for remedy in lead.reason.remedies if remedy.edits):
             trials.append(self._trial(remedy, lead, current, made, few=few))
-            if trials[-1].rank == _PASSES:
+            if trials[-1].rank <= _HELPS and not self._is_left(lead, trials[-1].after):
                 break
         if min((trial.rank for trial in trials), default=_VAIN) > _HELPS:
             last = self._last_resort(lead, made)
@@ -162,6 +162,11 @@ class _Search:
         if best is not None and best.after is not None and best.rank <= _PARTLY:
             mended = best.fix.edits, best.after
         return tuple(trial.fix for trial in trials), mended
+
+    def _is_left(self, lead: Lead, after: Seen | None) -> bool:
+        """Tell whether the very fault that was mended is found in another place too."""
+        leads = [] if after is None else self._leads(after, set())
+        return any(other.reason.cause == lead.reason.cause for other in leads)
 
     def _trial(
         self, remedy: Remedy, lead: Lead, current: Seen, made: tuple[Edit, ...], *, few: bool
