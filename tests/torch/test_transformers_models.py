@@ -219,12 +219,11 @@ def test_inputs_that_cannot_be_inferred_are_one_item_s_error(pytester):
         "--initcheck-model", "hf-tiny:decision_transformer", "-p", "no:cacheprovider", "-W", "default"
     )
     result.assert_outcomes(failed=8)
-    result.stdout.fnmatch_lines(
-        [
-            "ERROR hf-tiny:decision_transformer  the inputs of DecisionTransformerModel cannot be inferred "
-            "from its configuration: it takes states; use --initcheck-inputs, or declare it with *"
-        ]
-    )
+    text = " ".join(result.stdout.str().split())  # folded at the terminal's width
+    assert (
+        "ERROR hf-tiny:decision_transformer the inputs of DecisionTransformerModel cannot be inferred "
+        "from its configuration: it takes states; use --initcheck-inputs, or declare it with "
+    ) in text
 
 
 def tiny_gpt2():
