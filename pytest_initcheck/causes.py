@@ -8,7 +8,7 @@ from dataclasses import replace
 from pytest_initcheck import theory
 from pytest_initcheck.growth_causes import why_norm, why_residual, why_spread, why_sums
 from pytest_initcheck.invariants import Measure
-from pytest_initcheck.layer_causes import why_layer
+from pytest_initcheck.layer_causes import FOREIGN, why_layer
 from pytest_initcheck.remedies import (
     Remedy,
     Why,
@@ -34,8 +34,6 @@ from pytest_initcheck.tensor_causes import owner_of, why_stopped, why_tensor
 from pytest_initcheck.trace import InputColumns, Parameter, Site, Trace
 
 _NARROW = 8
-_FOREIGN = 1e4
-"""Root mean square of a tensor that no scheme draws."""
 
 
 def why(invariant: str, measure: Measure, trace: Trace, site: Site | None) -> Why:
@@ -113,7 +111,7 @@ def _why_memory(trace: Trace) -> Why:
     """Name the first tensor with NaN or infinity, and draw it and others that no scheme draws."""
     bad = [p for p in trace.parameters if p.non_finite]
     first = bad[0]
-    others = [p for p in trace.parameters if not p.non_finite and p.second_moment > _FOREIGN**2]
+    others = [p for p in trace.parameters if not p.non_finite and p.second_moment > FOREIGN**2]
     known = {site.weight.name: site.weight for site in trace.sites if site.weight is not None}
     wrong = [replace(known.get(p.name, p), multiplicative=p.multiplicative) for p in [*bad, *others]]
     more = f", and {', '.join(p.name for p in wrong[1:])} with it" if len(wrong) > 1 else ""

@@ -6,7 +6,7 @@ import math
 
 from pytest_initcheck.invariants import Measure
 from pytest_initcheck.invariants.length_map import matched_range, step_logs
-from pytest_initcheck.layer_causes import why_own
+from pytest_initcheck.layer_causes import layer_of, why_own
 from pytest_initcheck.runs import (
     LINEAR,
     Layer,
@@ -57,7 +57,7 @@ def _earlier(trace: Trace, found: Site | None, direction: str) -> Site | None:
     own = _first_offset(trace, trace.sites[trace.logits])
     if own is None or found is None or own.index < found.index:
         return own or found
-    layer = next((item for item in path_layers(trace) if item.site.index == found.index), None)
+    layer = layer_of(trace, found)
     return own if layer is not None and _off(layer, direction) <= _WRONG_STEP else found
 
 
@@ -84,7 +84,7 @@ def _exploding_site(measure: Measure, trace: Trace) -> Site | None:
 
 
 def _is_too_large(trace: Trace, site: Site) -> bool:
-    layer = next((item for item in path_layers(trace) if item.site.index == site.index), None)
+    layer = layer_of(trace, site)
     if layer is not None:
         return _off(layer, "exploding") > _WRONG_STEP
     return site.weight is not None and site.weight.sigma_w2 > math.exp(_WRONG_STEP)

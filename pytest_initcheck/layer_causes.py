@@ -34,7 +34,7 @@ from pytest_initcheck.runs import (
 )
 from pytest_initcheck.trace import Parameter, Site, Trace
 
-_FOREIGN = 1e4
+FOREIGN = 1e4
 """Root mean square of a weight that no scheme draws: what was in memory."""
 
 
@@ -81,7 +81,7 @@ def why_own(trace: Trace, site: Site) -> Why | None:
         if weight.second_moment == 0:
             cause = "its weights are all zero"
         return Why("constant weights", cause, _instead_of_constants(trace, weight, after))
-    if not weight.second_moment < _FOREIGN**2:
+    if not weight.second_moment < FOREIGN**2:
         return Why(
             "uninitialised memory",
             f"its weights have root mean square {math.sqrt(weight.second_moment):.3g}, as memory has "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_initcheck.edits import Edit
+from pytest_initcheck.misfits import OFF
 from pytest_initcheck.remedies import Remedy, Why, drawn, scaled
 from pytest_initcheck.runs import (
     LINEAR,
@@ -14,7 +15,6 @@ from pytest_initcheck.trace import Parameter, Site, Trace
 
 _WOUND = 3.0
 """Phases beyond about pi wind around: neighbours are no longer told from others."""
-_TOO_LARGE = 1.5
 
 
 def why_one_hot(trace: Trace, site: Site) -> Why:
@@ -32,7 +32,7 @@ def why_one_hot(trace: Trace, site: Site) -> Why:
         size = math.sqrt(size)
     weights = _score_weights(trace, site)
     tried = []
-    if any(weight.sigma_w2 > _TOO_LARGE for weight in weights):
+    if any(weight.sigma_w2 > OFF for weight in weights):
         tried.append(drawn(weights, "identity"))
     if weights and 1 < size < math.inf:
         names = weights[0].name + (f" and {len(weights) - 1} more" if len(weights) > 1 else "")
