@@ -71,13 +71,14 @@ def gradients(
     biases: set[str],
     sites: SiteGradients | None,
     seed: int,
+    units: int,
 ) -> Gradients:
-    """Take two backward passes from the logits (principles.md R8).
+    """Take two backward passes from the logits (principles.md R8), their units on this axis.
 
     What is only added and is no layer's bias, such as a class token, moves no outputs together: behind
     a normalisation its gradient is as large as it is small itself.
     """
-    difference, common, positions = _readouts(logits, seed)
+    difference, common, positions = _readouts(logits, seed, units)
     if sites is not None:
         sites.flush()
         sites.recording = True
@@ -100,14 +101,13 @@ def gradients(
     return Gradients(evidence, by_difference, by_common)
 
 
-def _readouts(logits: Tensor, seed: int) -> tuple[Tensor, Tensor, int]:
+def _readouts(logits: Tensor, seed: int, units: int) -> tuple[Tensor, Tensor, int]:
     """Return the cotangents for differences and for what is common, and samples * positions."""
     draw = torch.Generator().manual_seed(seed)
     shape = logits.shape
     difference = torch.randn(shape, generator=draw).to(logits.device, torch.float32)
     difference -= difference.mean(0, keepdim=True)
     difference /= math.sqrt(reductions.sum_of_squares(difference.reshape(-1)))
-    units = 1 if logits.dim() >= 4 else -1
     direction = torch.randn(shape[units], generator=draw).to(logits.device)
     positions = logits.numel() // shape[units] if logits.dim() > 1 else logits.numel()
     if logits.dim() == 1:
