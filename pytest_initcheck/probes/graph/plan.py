@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes.graph.averages import averages
-from pytest_initcheck.probes.graph.axes import Layout, layouts
+from pytest_initcheck.probes.graph.axes import Layout, last_axis, layouts
 from pytest_initcheck.probes.graph.chains import activations
 from pytest_initcheck.probes.graph.composites import Composite, Composites, chosen
 from pytest_initcheck.probes.graph.draws import masked
@@ -106,12 +106,14 @@ class _Planner:
     composites: Composites
     sites: list[Planned] = field(default_factory=list)
     site_of: list[int] = field(default_factory=list)
+    readers: tuple[tuple[int, ...], ...] = ()
     multiplicative: set[str] = field(default_factory=set)
     additive: set[str] = field(default_factory=set)
     biases: set[str] = field(default_factory=set)
     names: Counter[str] = field(default_factory=Counter)
 
     def made(self) -> Plan:
+        self.readers = self.graph.readers()
         for node in self.graph.nodes:
             hidden = node.index in self.composites.inside or not self.origins[node.index].signal
             self.site_of.append(-1 if hidden else self._site(node))
@@ -136,6 +138,8 @@ class _Planner:
         if composite is not None:
             return self._composite(node, composite)
         reads = self._reads(node)
+        if node.op == "concatenate" and not self.readers[node.index] and not self._returned(node):
+            return -1  # what a loop collects and nobody looks at
         if not node.floating:
             return reads[0]
         if node.op in _ALIASES:
@@ -147,9 +151,26 @@ class _Planner:
             return self._merge_bias(node, reads[0])
         return self._plain(node, reads)
 
+    def _returned(self, node: Node) -> bool:
+        return node.index in self.graph.outputs
+
     def _reads(self, node: Node) -> tuple[int, ...]:
-        sites = (self.site_of[read] for read in node.reads)
+        ordered = node.reads[::-1] if self._exchanged(node) else node.reads
+        sites = (self.site_of[read] for read in ordered)
         return tuple(dict.fromkeys(site for site in sites if site >= 0))
+
+    def _exchanged(self, node: Node) -> bool:
+        """Tell whether a product of two signals has its operands in the other order than it is read."""
+        if node.op != "matmul" or not all(self.origins[read].signal for read in node.reads):
+            return False
+        free = [
+            len(self.graph.nodes[read].shape) - len(gone) - len(along)
+            for read, gone, along in zip(
+                node.reads, node.settings["contract"], node.settings["batch"], strict=True
+            )
+        ]
+        ahead = len(node.shape) - free[1]
+        return free[1] > 0 and ahead - free[0] <= last_axis(self.graph, self.readers, node) < ahead
 
     def _view(self, node: Node, reads: tuple[int, ...]) -> int:
         source = self.graph.nodes[node.reads[0]]
