@@ -144,9 +144,9 @@ COMPARISONS = frozenset({"gt", "ge"})
 
 
 _SHOWN: Mapping[str, str] = {
-    **{name: "batch_norm" for name in BATCH_NORMS},
-    **{name: "attention" for name in ATTENTION},
-    **{name: "cat" for name in CONCATENATIONS},
+    **dict.fromkeys(BATCH_NORMS, "batch_norm"),
+    **dict.fromkeys(ATTENTION, "attention"),
+    **dict.fromkeys(CONCATENATIONS, "cat"),
     "native_layer_norm": "layer_norm",
     "native_group_norm": "group_norm",
     "_fused_rms_norm": "rms_norm",

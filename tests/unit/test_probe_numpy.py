@@ -14,8 +14,8 @@ from pytest_initcheck.inputs import Call, Normal
 from pytest_initcheck.probes import numpy as probe
 from pytest_initcheck.probes import numpy_gradients as gradients
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer
-from pytest_initcheck.probes.readouts import readouts
 from pytest_initcheck.probes.numpy_sites import columns, moments
+from pytest_initcheck.probes.readouts import readouts
 
 X = np.random.default_rng(0).standard_normal((64, 16))
 

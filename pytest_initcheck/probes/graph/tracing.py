@@ -1,4 +1,4 @@
-"""A flow -> a Trace: sites reduced as the values come, gradients, noise and steps. PYTEST_DONT_REWRITE"""
+"""A flow -> a Trace: sites, gradients, noise and steps. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
