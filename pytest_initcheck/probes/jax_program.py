@@ -114,7 +114,8 @@ def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
     if step.how == "chance":
         share = jnp.mean(operands[0]) if step.chance is None else step.chance
         return (jnp.full(operands[0].shape, share, step.eqn.outvars[0].aval.dtype),)
-    functions, settings = step.eqn.primitive.get_bind_params(step.eqn.params)
+    settings = step.eqn.primitive.get_bind_params(step.eqn.params)
+    functions, settings = settings if isinstance(settings, tuple) else ((), settings)  # before jax 0.9
     found = step.eqn.primitive.bind(*functions, *operands, **settings)
     return tuple(found) if step.eqn.primitive.multiple_results else (found,)
 
@@ -174,13 +175,12 @@ class _Recorder:
         """Record the equations of a jaxpr whose arguments are these nodes; return its outputs."""
         known: dict[Any, int] = dict(zip(jaxpr.invars, arguments, strict=True))
         for variable, value in zip(jaxpr.constvars, consts, strict=True):
-            known[variable] = value if isinstance(value, _At) else self.constant(value)
+            known[variable] = self.constant(value)
 
         def read(atom: Any) -> int:
             if isinstance(atom, Literal):
                 return self.constant(np.asarray(atom.val, atom.aval.dtype))
-            found = known[atom]
-            return found.node if isinstance(found, _At) else found
+            return known[atom]
 
         for eqn in jaxpr.eqns:
             outs = self._equation(eqn, [read(atom) for atom in eqn.invars])
@@ -391,13 +391,6 @@ class _Recorder:
             digest.update(f"{step.outs}{step.reads}{step.how}{step.chance}{settings}".encode())
         digest.update(str(tuple(outputs)).encode())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _At:
-    """A constant of a jaxpr that is a node already."""
-
-    node: int
 
 
 def _text(eqn: JaxprEqn) -> str:
