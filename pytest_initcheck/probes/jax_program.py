@@ -207,9 +207,7 @@ class _Recorder:
 
     def _call(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
         inner = eqn.params[_CALLS[eqn.primitive.name]]
-        jaxpr, consts = (
-            (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
-        )
+        jaxpr, consts = (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
         before = len(self.steps)
         outs = self.inline(jaxpr, consts, reads)
         added = self.steps[before:]
@@ -234,7 +232,11 @@ class _Recorder:
         length = int(settings["length"])
         if length * len(closed.jaxpr.eqns) > _LONGEST:
             return self._opaque(eqn, reads, f"runs {length} times: too long to be unrolled")
-        fixed, carry, sliced = reads[:consts], reads[consts : consts + carried], reads[consts + carried :]
+        fixed, carry, sliced = (
+            reads[:consts],
+            reads[consts : consts + carried],
+            reads[consts + carried :],
+        )
         gathered: list[list[int]] = [[] for _ in eqn.outvars[carried:]]
         order = range(length - 1, -1, -1) if settings["reverse"] else range(length)
         for step in order:
@@ -361,7 +363,7 @@ class _Recorder:
             self.made_by[out] = len(self.steps)
         self.steps.append(step)
 
-    # -- values, where control flow depends on them ------------------------------------------------------
+    # -- values, where control flow depends on them --------------------------------------------------
 
     def value(self, node: int) -> Any:
         """Return the value of a node, computing what it depends on."""
