@@ -78,6 +78,7 @@ class Probe(Protocol):
 
 _HOMES: Mapping[str, str] = {
     "torch": "pytest_initcheck.probes.torch",
+    "jax": "pytest_initcheck.probes.jax",
     "numpy": "pytest_initcheck.probes.numpy",
 }
 
