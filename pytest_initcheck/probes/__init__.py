@@ -79,6 +79,7 @@ class Probe(Protocol):
 _HOMES: Mapping[str, str] = {
     "keras": "pytest_initcheck.probes.keras",  # before torch: its layers on torch are torch modules
     "torch": "pytest_initcheck.probes.torch",
+    "jax": "pytest_initcheck.probes.jax",
     "numpy": "pytest_initcheck.probes.numpy",
 }
 
