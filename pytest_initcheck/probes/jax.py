@@ -180,7 +180,7 @@ def _flow(seen: Functional, call: Call) -> tuple[JaxFlow, int]:
     states = [value for _, value in seen.states]
     try:
         closed = jax.make_jaxpr(forward)(values, states, inputs)
-        program = recorded(closed, _given(seen, values, _input_names(given, at), inputs))
+        program = recorded(closed, _given(seen, values, _input_names(given, at), inputs), seen.place)
     except ModelError:
         raise
     except Exception as error:

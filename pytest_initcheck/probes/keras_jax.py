@@ -39,4 +39,4 @@ def _functional(model: Any, layers: Layers, mode: str) -> Functional:
         for each in layers.weights
     )
     states = ((each.name, each.variable.value) for each in layers.states)
-    return Functional(tuple(weights), tuple(states), stateless(model, layers, mode))
+    return Functional(tuple(weights), tuple(states), stateless(model, layers, mode), layers.place)

@@ -33,9 +33,7 @@ def _spelled(edit: Edit, parameters: Mapping[str, Parameter]) -> Iterable[str]:
         return
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, value in zip(edit.names, edit.values, strict=True):
-        call = _CALLS.get(edit.kind) or _FILLS.get(
-            value, "{p}.assign(keras.ops.full({p}.shape, {v}))"
-        )
+        call = _CALLS.get(edit.kind) or _FILLS.get(value, "{p}.assign(keras.ops.full({p}.shape, {v}))")
         groups.setdefault(call, []).append((parameters[name].path or name, f"{value:.3g}"))
     for call, members in groups.items():
         values = [value for _, value in members] if "{v}" in call else []
