@@ -2,8 +2,9 @@
 
     python benchmarks/frameworks.py [--only nnx,torch] [--seed 0] [--allow-missing] [--show]
 
-A row per library, a column per model: a cell has the verdict and the invariant of the first finding, and
-WRONG where it is not the expected one. Each row runs in a process of its own, Keras once on each backend.
+A row per library, a column per model: a cell has the verdict and the invariant of the first finding,
+and WRONG where it is not the expected one. Each row runs in a process of its own, Keras once on each
+backend.
 Exits with 1 if a cell is wrong, or a library is not installed and ``--allow-missing`` is not given.
 """
 

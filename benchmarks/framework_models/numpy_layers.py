@@ -1,4 +1,4 @@
-"""The models of ``benchmarks/frameworks.py`` as lists of layers, which have no branches: two are missing."""
+"""The models of ``benchmarks/frameworks.py`` as lists of layers, which have no branches."""
 
 import numpy as np
 
