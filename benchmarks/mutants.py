@@ -294,7 +294,7 @@ MUTANTS = (
     ),
     Mutant(
         "written activations",
-        "probes/torch_chains.py",
+        "probes/activation_values.py",
         "    return best if errors[best] <= allowed else None\n",
         "    return None\n",
         "tests/torch/hazards/test_spellings.py::test_every_spelling_is_seen_alike",

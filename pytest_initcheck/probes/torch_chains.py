@@ -19,23 +19,11 @@ from torch import Tensor
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.activation_values import BENT, TRANSCENDENTAL, known
 from pytest_initcheck.probes.torch_origins import Origins, tensors_in
 from pytest_initcheck.trace import Site
 
 _SAMPLED = 256
-_LARGE = 1e4
-_SMOOTH = ("tanh", "sigmoid", "gelu", "gelu_tanh", "silu", "mish", "softplus", "log_sigmoid", "erf")
-_HALVED = ("elu", "selu", *_SMOOTH)
-_ANGULAR = ("relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "softsign")
-"""What a chain can be, by the operations in it: transcendental ones, both kinds, or none.
-
-In the order of preference where a sample does not tell two of them apart.
-"""
-_TRANSCENDENTAL = frozenset(
-    {"exp", "exp2", "expm1", "log", "log1p", "log2", "logaddexp", "tanh", "sigmoid", "erf", "erfc"}
-) | {"sinh", "cosh", "log_sigmoid_forward", *_HALVED}
-_BENT = frozenset({"where", "masked_fill", "index_put", "clamp", "clamp_min", "clamp_max", "relu"})
-_BENT |= {"maximum", "minimum", "abs", "threshold", "leaky_relu", *_ANGULAR, "elu", "selu"}
 _Values = NDArray[np.float64]
 
 
@@ -87,10 +75,10 @@ class Chains:
             return None
         inside = self._inside(root, reads)
         made_of = {op, *(self._sites[i].op for i in inside)}
-        if made_of.isdisjoint(_TRANSCENDENTAL | _BENT):
+        if made_of.isdisjoint(TRANSCENDENTAL | BENT):
             return None  # a polynomial
         parts = tuple(i for i in inside if self._sites[i].activation is not None)
-        name = _known(_numbers(before), _numbers(_sample_of(out)), made_of, _tolerance(out))
+        name = known(_numbers(before), _numbers(_sample_of(out)), made_of, _tolerance(out))
         if name is not None and any(self._sites[i].activation == name for i in parts):
             # it was complete before, and only halves of it were added since
             rest = tuple(i for i in parts if self._sites[i].activation != name)
@@ -129,10 +117,10 @@ class Chains:
 
 def saturated_share(name: str, out: Tensor) -> float | None:
     """Return the share of saturated pairs by the activation's values: its arguments may be gone."""
-    known = activation(name)
-    if known.saturated_beyond is None:
+    row = activation(name)
+    if row.saturated_beyond is None:
         return None
-    middle, edge = (float(v) for v in known.phi(np.array([0.0, known.saturated_beyond])))
+    middle, edge = (float(v) for v in row.phi(np.array([0.0, row.saturated_beyond])))
     distance = (reductions.plain(out) - middle).abs()
     return float((distance >= (edge - middle) * (1 - 1e-6)).to(torch.float32).mean())
 
@@ -159,36 +147,3 @@ def _numbers(sample: Tensor) -> _Values:
 def _tolerance(out: Tensor) -> float:
     """Return the relative error that a handful of operations in this precision leave."""
     return (64 if out.dtype.itemsize >= 4 else 4) * float(torch.finfo(out.dtype).eps)
-
-
-def _known(z: _Values, y: _Values, inside: set[str], tolerance: float) -> str | None:
-    """Return the name of the activation that maps z to y with these operations, or None."""
-    if z.shape != y.shape or z.size < 2 or not (np.isfinite(z).all() and np.isfinite(y).all()):
-        return None
-    if float(np.abs(z).max()) > _LARGE and np.ptp(z) == 0:
-        return None  # where a running maximum starts
-    # such a root would allow everything
-    allowed = tolerance * max(float(np.abs(y).max()), min(float(np.abs(z).max()), _LARGE))
-    bent = not inside.isdisjoint(_BENT)
-    if inside.isdisjoint(_TRANSCENDENTAL):
-        if (slope := _lower_slope(z, y, allowed)) is not None:
-            return f"leaky_relu({slope:.3g})"
-        candidates: tuple[str, ...] = _ANGULAR
-    else:
-        candidates = _HALVED if bent else _SMOOTH
-    slope, offset = np.polyfit(z, y, 1) if np.ptp(z) > 0 else (0.0, y[0])
-    exact = tolerance * float(np.abs(y).max())
-    if abs(slope) * np.ptp(z) > exact and np.abs(slope * z + offset - y).max() <= exact:
-        return None  # nothing is bent on this sample
-    errors = {name: float(np.abs(activation(name).phi(z) - y).max()) for name in candidates}
-    best = min(errors, key=lambda name: errors[name])
-    return best if errors[best] <= allowed else None
-
-
-def _lower_slope(z: _Values, y: _Values, allowed: float) -> float | None:
-    """Return the slope of a leaky rectifier, or None if this is none."""
-    below = z < 0
-    if not below.any() or np.abs(y - z)[~below].max(initial=0.0) > allowed:
-        return None
-    slope = float(np.median(y[below] / z[below]))
-    return slope if 0 < slope < 1 and np.abs(y - slope * z)[below].max() <= allowed else None

@@ -74,6 +74,5 @@ class Flow(Protocol):
 
         The loss is the sum over outputs of value * cotangent, or the user's, called as that of torch
         models is: with what the model returned and, where it takes two, the inputs.  A parameter that
-        the
-        loss does not depend on is left out.  None if this flow has no gradients.
+        the loss does not depend on is left out.  None if this flow has no gradients.
         """

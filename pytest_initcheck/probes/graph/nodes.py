@@ -1,26 +1,20 @@
 """The vocabulary of a recorded forward pass: primitive operations and the leaves that they read.
 
 Every front end translates its framework's primitives into these names; a name that is not listed is
-kept
-as it is and makes a site of kind ``other``.
+kept as it is and makes a site of kind ``other``.
 
 Leaves
     ``input`` (label: the input's name), ``parameter`` (label: its name), ``state`` (a value that is
-    carried
-    but not trained, such as running statistics), ``constant`` (``value`` holds it), ``random`` (drawn
-    while
-    the model ran).
+    carried but not trained, such as running statistics), ``constant`` (``value`` holds it), ``random``
+    (drawn while the model ran).
 
 Elementwise, operands broadcast as numpy does
     ``add sub mul div neg abs sign maximum minimum clip square sqrt rsqrt cbrt reciprocal power exp
-    exp2 expm1
-    log log1p log2 tanh sinh cosh sigmoid erf erfc erf_inv sin cos floor round``; ``where`` reads
-    (condition,
-    if true, if false); ``clip`` reads (x, low, high); comparisons ``gt ge lt le eq ne``; ``and or not
-    xor``;
-    ``stop_gradient``.  A framework's own activation may keep its name (``relu``, ``gelu``, ``silu``
-    ...), with
-    its numbers in ``settings``.
+    exp2 expm1 log log1p log2 tanh sinh cosh sigmoid erf erfc erf_inv sin cos floor round``;
+    ``where`` reads (condition, if true, if false); ``clip`` reads (x, low, high); comparisons
+    ``gt ge lt le eq ne``; ``and or not xor``; ``stop_gradient``.  A framework's own activation may keep
+    its name (``relu``, ``gelu``, ``silu`` ...), with its numbers in ``settings``, in the order of the
+    table of activations; ``gelu`` with a true ``approximate`` is the one by tanh.
 
 Views
     ``reshape``; ``transpose`` (axes); ``broadcast`` (axes: where each axis of the operand goes);
@@ -35,16 +29,13 @@ Windows over axes, sizes and strides and padding given for each axis
 
 Products
     ``matmul`` (contract=(left axes, right axes), batch=(left axes, right axes)): the axes of the
-    result are
-    the batch axes, the free axes of the left and those of the right operand;
+    result are the batch axes, the free axes of the left and those of the right operand;
     ``conv`` (image, kernel, result: positions of (batch, feature, *space), of (out, in, *space) and
-    again of
-    (batch, feature, *space); strides, padding, image_dilation, kernel_dilation, groups).
+    again of (batch, feature, *space); strides, padding, image_dilation, kernel_dilation, groups).
 
 Whole layers, where a framework has them as one operation
     ``softmax log_softmax`` (axis); ``layer_norm batch_norm group_norm rms_norm`` (axes; reads x, then
-    scale and
-    offset where it has them); ``bias_add`` is ``add``.
+    scale and offset where it has them); ``bias_add`` is ``add``.
 
 ``opaque`` is what ran without being seen inside; its label says what it is and why.
 PYTEST_DONT_REWRITE
@@ -63,8 +54,7 @@ LEAVES = frozenset({"input", "parameter", "state", "constant", "random"})
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value: the operation that made it, and the nodes that it was made of, in the operation's
-    order.
+    """One value: the operation that made it, and the nodes that it was made of, in their order.
 
     * ``reads`` may name one node twice; a leaf reads none.
     * ``dtype`` is numpy's name of the type, ``float32`` say.
