@@ -25,7 +25,7 @@ TRANSCENDENTAL = frozenset(
 ) | {"sinh", "cosh", "log_sigmoid_forward", *_HALVED}
 BENT = frozenset({"where", "masked_fill", "index_put", "clamp", "clamp_min", "clamp_max", "clip"})
 BENT |= {"maximum", "minimum", "abs", "sign", "threshold", "leaky_relu", *_ANGULAR, "elu", "selu"}
-"""Operations of either kind, by their names in torch and in graphs; a chain with none is a polynomial."""
+"""Operations of either kind, by their names in torch and in graphs: one with none is a polynomial."""
 _Values = NDArray[np.float64]
 
 
@@ -57,6 +57,8 @@ def known(z: _Values, y: _Values, inside: Collection[str], tolerance: float) -> 
         return None  # nothing is bent on this sample
     errors = {name: float(np.abs(activation(name).phi(z) - y).max()) for name in candidates}
     best = min(errors, key=lambda name: errors[name])
+    if errors[best] > allowed and bent and not TRANSCENDENTAL.isdisjoint(inside):
+        return _exponential_tail(z, y, allowed)
     return best if errors[best] <= allowed else None
 
 
@@ -67,3 +69,28 @@ def _lower_slope(z: _Values, y: _Values, allowed: float) -> float | None:
         return None
     slope = float(np.median(y[below] / z[below]))
     return slope if 0 < slope < 1 and np.abs(y - slope * z)[below].max() <= allowed else None
+
+
+def _exponential_tail(z: _Values, y: _Values, allowed: float) -> str | None:
+    """Return an ELU or CELU with its number, or None: z above 0, alpha (exp(z) - 1) below, or that of
+    z / alpha (Barron 2017)."""
+    below = z < 0
+    if not below.any() or np.abs(y - z)[~below].max(initial=0.0) > allowed:
+        return None
+    z, y = z[below], y[below]
+    alpha = float(np.median(y / np.expm1(z)))
+    if alpha > 0 and np.abs(alpha * np.expm1(z) - y).max() <= allowed:
+        return f"elu({alpha:.3g})"
+    alpha = _celu_number(float(z.min()), float(y.min()))
+    if alpha > 0 and np.abs(alpha * np.expm1(z / alpha) - y).max() <= allowed:
+        return f"celu({alpha:.3g})"
+    return None
+
+
+def _celu_number(z: float, y: float) -> float:
+    """Solve alpha (exp(z / alpha) - 1) = y for alpha: the left side falls with it."""
+    low, high = 0.0, 2.0**10
+    for _ in range(64):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle * np.expm1(z / middle) > y else (low, middle)
+    return high

@@ -25,6 +25,8 @@ from pytest_initcheck.trace import (
 Array = NDArray[Any]
 _FEWEST_ENTRIES = 8
 """Fewer entries tell no scale of a column: one of them is near 0 by luck."""
+MASKED_OUT = -1e4
+"""Additive attention masks hold 0 and at most this; half precision has nothing far below."""
 
 
 def moments(values: Array) -> Moments:
@@ -182,15 +184,23 @@ class Sites:
         )
 
 
-def columns(name: str, x: Array) -> InputColumns:
+def columns(name: str, x: Array, axis: int | None = None, value: Moments | None = None) -> InputColumns:
+    """Describe one input; a column's scale is that of its non-zero entries.
+
+    * ``axis`` is that of the features or channels, where it is known.
+    * ``value`` are the moments, where they are known: samples are on the first axis otherwise.
+    """
+    value = moments(x) if value is None else value
     if x.dtype.kind not in "fc":
-        return InputColumns(name, x.shape, moments(x), True)
-    value = moments(x)
+        return InputColumns(name, x.shape, value, True)
     if bool(np.isin(x, (0, 1)).all()):
         return InputColumns(name, x.shape, value, True)
+    if x.dtype.kind == "f" and bool(((x == 0) | (x <= MASKED_OUT)).all()) and bool((x == 0).any()):
+        return InputColumns(name, x.shape, replace(value, non_finite=0), True)
     if x.ndim < 2 or not value.finite:
         return InputColumns(name, x.shape, value, False)
-    axis = 1 if x.ndim in (2, 4, 5) else x.ndim - 1
+    if axis is None:
+        axis = 1 if x.ndim in (2, 4, 5) else x.ndim - 1
     others = tuple(d for d in range(x.ndim) if d != axis)
     # a column that is on in few samples is no smaller for that: its scale is that of its entries
     entries = (x != 0).sum(axis=others)

@@ -21,6 +21,7 @@ from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.libraries import inputs_of
 from pytest_initcheck.probes import torch_passes as passes
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.dead_ends import without_dead_ends
 from pytest_initcheck.probes.torch_dropout import MeanMasks
 from pytest_initcheck.probes.torch_eager import backward_error, observable, step_by_step
 from pytest_initcheck.probes.torch_gradients import SiteGradients, gradients
@@ -43,7 +44,7 @@ from pytest_initcheck.probes.torch_spelling import apply as make_edits
 from pytest_initcheck.probes.torch_spelling import path_of
 from pytest_initcheck.probes.torch_spelling import spell as spell
 from pytest_initcheck.probes.torch_state import Kept, threads_for, undisturbed
-from pytest_initcheck.probes.torch_unseen import aliases, unseen, without_dead_ends
+from pytest_initcheck.probes.torch_unseen import aliases, unseen
 from pytest_initcheck.trace import (
     CHAOTIC,
     NOTHING_MORE,

@@ -5,7 +5,6 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,8 +108,7 @@ def _computed(node: Node, reads: list[Provenance]) -> float | None:
         return None
     if node.op in _KEEPING and len(reads) == 1:
         return reads[0].uniform
-    value = evaluated(node.op, node.settings, [np.float64(read.uniform) for read in reads])
+    value = evaluated(node.op, node.settings, [np.asarray(read.uniform) for read in reads])
     if value is None or value.size != 1:
         return None
-    number = float(value)
-    return None if math.isnan(number) else number
+    return float(value)
