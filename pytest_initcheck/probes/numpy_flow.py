@@ -26,7 +26,7 @@ from pytest_initcheck.probes.numpy_tape import Compute
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NumpyFlow:
     """The graph with the NumPy call behind each node, and the values of its leaves.
 
@@ -40,6 +40,11 @@ class NumpyFlow:
     values: Mapping[int, Any]
     returned: Any = None
     inputs: tuple[Array, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """The number of samples, as the first input has them."""
+        return len(self.inputs[0]) if self.inputs and self.inputs[0].ndim else 0
 
     def run(self, wanted: Collection[int]) -> Iterator[tuple[int, Array]]:
         """Run forward; yield the values of these nodes as they come."""

@@ -306,6 +306,13 @@ def generators_kept(found: Holdings) -> Iterator[None]:
             _set_state(generator, saved)
 
 
+def states(found: Holdings) -> tuple[str, ...]:
+    """Return the random states, to be compared."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    own = (repr(_state(generator)) for generator in found.generators)
+    return (f"{name}{keys.tobytes().hex()}{rest}", *own)  # type: ignore[union-attr]
+
+
 def _state(generator: Any) -> Any:
     if isinstance(generator, np.random.RandomState):
         return generator.get_state()

@@ -54,7 +54,7 @@ class Traced(NDArrayOperatorsMixin):
         self._selected: tuple[Any, Any] | None = None
 
     @property
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # type: ignore[misc]
         """Code that asks isinstance(x, np.ndarray) is told so."""
         return np.ndarray
 

@@ -14,7 +14,7 @@ from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.graph.flow import Leaf
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.numpy_flow import NumpyFlow, Returned
-from pytest_initcheck.probes.numpy_holdings import Held, Holdings, with_arrays
+from pytest_initcheck.probes.numpy_holdings import Holdings, with_arrays
 from pytest_initcheck.probes.numpy_lowering import tape as new_tape
 from pytest_initcheck.probes.numpy_recording import is_traced, plain, wrapped
 from pytest_initcheck.probes.numpy_tape import Compute, Tape
@@ -219,7 +219,7 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
     )
     return NumpyFlow(
         Graph(tuple(rebuilt.nodes), depending or outputs),
-        tuple(_leaf(item) for item in held.arrays.values()),
+        _leaves(held, rebuilt.nodes),
         tuple(tape.unobserved.items()),
         tuple(rebuilt.computes),
         rebuilt.values,
@@ -228,8 +228,14 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
     )
 
 
-def _leaf(item: Held) -> Leaf:
-    return Leaf(item.name, item.array, path=item.path, aliases=item.aliases)
+def _leaves(held: Holdings, nodes: list[Node]) -> tuple[Leaf, ...]:
+    """Return the arrays in the order in which the forward pass reads them, the unread ones last."""
+    read = [
+        nodes[index].label for node in nodes for index in node.reads if nodes[index].op == "parameter"
+    ]
+    order = {name: place for place, name in enumerate(dict.fromkeys(read))}
+    items = sorted(held.arrays.values(), key=lambda item: order.get(item.name, len(order)))
+    return tuple(Leaf(i.name, i.array, path=i.path, aliases=i.aliases) for i in items)
 
 
 def _places(returned: Any, tape: Tape, moved: Mapping[int, int]) -> Any:

@@ -1,4 +1,4 @@
-"""NumPy's ufuncs as operations of the vocabulary: elementwise, reductions, in place. PYTEST_DONT_REWRITE"""
+"""NumPy's ufuncs as operations of the vocabulary. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _accumulated(tape: Tape, function: Any, array: Any, options: Mapping[str, An
     )
 
 
-def _kept_selected(found: Traced, out: Any) -> Traced:
+def _kept_selected(found: Traced, out: Any) -> Any:
     """``h[mask] *= 2`` changes what the mask picked before it is put back."""
     target = out[0]
     if not is_traced(target) or target._selected is None:
