@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,6 +22,7 @@ from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.readouts import standard_normal
 from pytest_initcheck.probes.torch_origins import tensors_in
 from pytest_initcheck.probes.torch_outputs import output_tensors
 from pytest_initcheck.probes.tracebacks import user_traceback
@@ -165,13 +167,14 @@ def _gradients(
 
 def _random_readout(output: Any, seed: int) -> Tensor | None:
     """Return a random linear function of every number that the model put out."""
-    draw = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     total: Tensor | None = None
     for tensor in output_tensors(output):
         if not tensor.requires_grad:
             continue
         values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-        weights = torch.randn(values.shape, generator=draw).to(values.device, values.dtype)
+        drawn = torch.from_numpy(standard_normal(rng, tuple(values.shape)))
+        weights = drawn.to(values.device, values.dtype)
         part = (values * weights).sum() / math.sqrt(max(values.numel(), 1))
         total = part if total is None else total + part
     return total
@@ -310,7 +313,7 @@ class Noise(Calm):
     def __init__(self, size: float, seed: int) -> None:
         super().__init__()
         self.size, self.seed = size, seed
-        self._draw = torch.Generator().manual_seed(seed)
+        self._rng = np.random.default_rng(seed)
         self._raw = WeakTensorKeyDictionary()
         self._learned = WeakTensorKeyDictionary()
         self._noisy = WeakTensorKeyDictionary()
@@ -362,4 +365,6 @@ class Noise(Calm):
             noise = self._noise_for(stored.values())
             return torch.sparse_coo_tensor(stored.indices(), noise, stored.shape, check_invariants=False)
         scale = self.size * reductions.plain(value).square().mean().sqrt()
-        return (torch.randn(value.shape, generator=self._draw).to(value.device) * scale).to(value.dtype)
+        units = 1 if value.dim() >= 4 else -1
+        noise = torch.from_numpy(standard_normal(self._rng, tuple(value.shape), units))
+        return (noise.to(value.device) * scale).to(value.dtype)
