@@ -128,6 +128,7 @@ class _Layouts:
         self._ids: Iterator[int] = count(1)
         self._known: list[Layout] = []
         self._of_input: dict[int, tuple[int, int]] = {}
+        self._readers = graph.readers()
 
     def found(self) -> tuple[Layout, ...]:
         for node in self._graph.nodes:
@@ -314,7 +315,9 @@ class _Layouts:
                 self._tell(reads[signal].axes[int(contracted[signal][0])])
         if alone[0]:
             return Layout(tuple(axes), tuple(first))
-        return Layout(tuple(axes), tuple(second) if alone[1] else tuple(second)[-1:])
+        if alone[1]:
+            return Layout(tuple(axes), tuple(second))
+        return Layout(tuple(axes), (last_axis(self._graph, self._readers, node),) if axes else ())
 
     def _conv(self, node: Node, reads: Sequence[Layout]) -> Layout:
         image, result = node.settings["image"], node.settings["result"]
@@ -322,6 +325,18 @@ class _Layouts:
         axes = list(self._all_fresh(node.shape))
         axes[int(result[0])] = self._resized(reads[0].axes[int(image[0])], node.shape[int(result[0])])
         return Layout(tuple(axes), (int(result[1]),))
+
+
+def last_axis(graph: Graph, readers: Sequence[Sequence[int]], node: Node) -> int:
+    """Return which axis of a value is the last one once it is transposed as it is read.
+
+    A product may be taken with its operands exchanged, and put in order behind.
+    """
+    order = list(range(len(node.shape)))
+    while len(readers[node.index]) == 1 and graph.nodes[readers[node.index][0]].op == "transpose":
+        node = graph.nodes[readers[node.index][0]]
+        order = [order[int(k)] for k in node.settings["axes"]]
+    return order[-1]
 
 
 def _better(offered: Axis, held: Axis) -> bool:

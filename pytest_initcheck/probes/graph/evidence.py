@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_initcheck.probes.graph.axes import Layout
 from pytest_initcheck.probes.graph.flow import Flow, Pullback
 from pytest_initcheck.probes.graph.measures import moments, plain
 from pytest_initcheck.probes.graph.plan import Plan
@@ -49,7 +50,7 @@ def gradients(
     layout = plan.layouts[logits]
     difference, common, positions = readouts(layout.first_shape, seed, layout.first_units)
     trained = [leaf.name for leaf in flow.leaves if leaf.trainable]
-    nodes = {site.node: site.layout for site in plan.sites if site.kind != "input"} if sites else {}
+    nodes = _between(plan, set(trained), logits) if sites else {}
     pulled = []
     for cotangent, at in ((difference, nodes), (common, {})):
         found = flow.gradients(logits, layout.back(cotangent), trained, tuple(at))
@@ -61,6 +62,16 @@ def gradients(
     with np.errstate(all="ignore"):
         at_nodes = {n: moments(g, nodes[n], batch) for n, g in pulled[0].nodes.items() if n in nodes}
     return Gradients(evidence, by_difference, by_common, at_nodes)
+
+
+def _between(plan: Plan, trained: set[str], logits: int) -> dict[int, Layout]:
+    """Return the values of sites that depend on a trained parameter and that the logits depend on."""
+    above = plan.graph.leading_to([logits])
+    return {
+        site.node: site.layout
+        for site in plan.sites
+        if site.node in above and not trained.isdisjoint(plan.origins[site.node].parameters)
+    }
 
 
 def squared(gradient: Array) -> float:

@@ -43,7 +43,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,14 @@ class Graph:
 
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
+
+    def leading_to(self, ends: Iterable[int]) -> frozenset[int]:
+        """Return these nodes and all that they depend on."""
+        found = set(ends)
+        for node in reversed(self.nodes[: max(found, default=-1) + 1]):
+            if node.index in found:
+                found.update(node.reads)
+        return frozenset(found)
 
     def readers(self) -> tuple[tuple[int, ...], ...]:
         """Return, for each node, the nodes that read it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes.graph.averages import averages
-from pytest_initcheck.probes.graph.axes import Layout, layouts
+from pytest_initcheck.probes.graph.axes import Layout, last_axis, layouts
 from pytest_initcheck.probes.graph.chains import activations
 from pytest_initcheck.probes.graph.composites import Composite, Composites, chosen
 from pytest_initcheck.probes.graph.draws import masked
@@ -75,8 +75,14 @@ class Plan:
 
     @property
     def used(self) -> frozenset[str]:
-        """The parameters that some operation read."""
+        """The parameters that some operation read on the way to what was returned."""
         return self.multiplicative | self.additive
+
+    @property
+    def for_nothing(self) -> frozenset[str]:
+        """The parameters that the model computes with, and returns nothing of that."""
+        read = (origin.parameters for origin in self.origins if origin.signal)
+        return frozenset().union(*read) - self.used
 
 
 def plan(graph: Graph, means: Mapping[str, float], batch: int) -> Plan:
@@ -106,15 +112,19 @@ class _Planner:
     composites: Composites
     sites: list[Planned] = field(default_factory=list)
     site_of: list[int] = field(default_factory=list)
+    readers: tuple[tuple[int, ...], ...] = ()
     multiplicative: set[str] = field(default_factory=set)
     additive: set[str] = field(default_factory=set)
     biases: set[str] = field(default_factory=set)
     names: Counter[str] = field(default_factory=Counter)
 
     def made(self) -> Plan:
+        self.readers = self.graph.readers()
+        alive = self.graph.leading_to(self.graph.outputs)
+        hidden = self.composites.inside
         for node in self.graph.nodes:
-            hidden = node.index in self.composites.inside or not self.origins[node.index].signal
-            self.site_of.append(-1 if hidden else self._site(node))
+            seen = node.index in alive and node.index not in hidden and self.origins[node.index].signal
+            self.site_of.append(self._site(node) if seen or node.op == "input" else -1)
         return Plan(
             self.graph,
             tuple(self.sites),
@@ -148,8 +158,22 @@ class _Planner:
         return self._plain(node, reads)
 
     def _reads(self, node: Node) -> tuple[int, ...]:
-        sites = (self.site_of[read] for read in node.reads)
+        ordered = node.reads[::-1] if self._exchanged(node) else node.reads
+        sites = (self.site_of[read] for read in ordered)
         return tuple(dict.fromkeys(site for site in sites if site >= 0))
+
+    def _exchanged(self, node: Node) -> bool:
+        """Tell whether a product of two signals has its operands in the other order than it is read."""
+        if node.op != "matmul" or not all(self.origins[read].signal for read in node.reads):
+            return False
+        free = [
+            len(self.graph.nodes[read].shape) - len(gone) - len(along)
+            for read, gone, along in zip(
+                node.reads, node.settings["contract"], node.settings["batch"], strict=True
+            )
+        ]
+        ahead = len(node.shape) - free[1]
+        return free[1] > 0 and ahead - free[0] <= last_axis(self.graph, self.readers, node) < ahead
 
     def _view(self, node: Node, reads: tuple[int, ...]) -> int:
         source = self.graph.nodes[node.reads[0]]
