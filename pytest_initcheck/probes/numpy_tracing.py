@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from pytest_initcheck.probes.numpy_recording import is_traced, plain, wrapped
 from pytest_initcheck.probes.numpy_samples import refuse_loops_over_samples
 from pytest_initcheck.probes.numpy_tape import Compute, Tape
 from pytest_initcheck.probes.numpy_traced import SHOW
+from pytest_initcheck.probes.numpy_windows import fusions
 from pytest_initcheck.probes.tracebacks import user_traceback
 
 Array = NDArray[Any]
@@ -222,6 +223,9 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
         for item in arrays_of(run.returned)
         if is_traced(item) and tape.signal[tape.current(item)]
     )
+    rebuilt, moved = _with_windows(rebuilt, {*outputs, *depending, *_returned_nodes(run, tape, rebuilt)})
+    outputs, depending = (tuple(moved[i] for i in nodes) for nodes in (outputs, depending))
+    rebuilt.moved = {old: moved[new] for old, new in rebuilt.moved.items() if new in moved}
     graph = Graph(tuple(rebuilt.nodes), depending or outputs)
     batch = len(run.inputs[0]) if run.inputs and run.inputs[0].ndim else 0
     refuse_loops_over_samples(graph, rebuilt.places, batch)
@@ -234,6 +238,39 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
         _places(run.returned, tape, rebuilt.moved),
         tuple(run.inputs),
     )
+
+
+def _returned_nodes(run: _Run, tape: Tape, rebuilt: _Rebuilt) -> Iterator[int]:
+    waiting = [run.returned]
+    while waiting:
+        item = waiting.pop()
+        if is_traced(item):
+            yield rebuilt.moved[tape.current(item)]
+        elif type(item) in (tuple, list):
+            waiting.extend(item)
+        elif type(item) is dict:
+            waiting.extend(item.values())
+
+
+def _with_windows(rebuilt: _Rebuilt, asked: Collection[int]) -> tuple[_Rebuilt, dict[int, int]]:
+    """Put convolutions and pools in the place of windows; return where each node went."""
+    found = {item.node.index: item for item in fusions(rebuilt.nodes, rebuilt.computes)}
+    nodes = [found[n.index].node if n.index in found else n for n in rebuilt.nodes]
+    covered = {index for item in found.values() for index in item.covered}
+    for index in sorted(covered, reverse=True):  # a window before what it was taken of
+        if index not in asked and not any(n is not None and index in n.reads for n in nodes):
+            nodes[index] = None  # type: ignore[call-overload]
+    after = _Rebuilt(moved=rebuilt.moved)
+    moved: dict[int, int] = {}
+    for index, node in enumerate(nodes):
+        if node is None:
+            continue
+        compute = found[index].compute if index in found else rebuilt.computes[index]
+        reads = tuple(moved[read] for read in node.reads)
+        moved[index] = after.add(node, reads, compute, rebuilt.places[index])
+        if index in rebuilt.values:
+            after.values[moved[index]] = rebuilt.values[index]
+    return after, moved
 
 
 def _leaves(held: Holdings, nodes: list[Node]) -> tuple[Leaf, ...]:

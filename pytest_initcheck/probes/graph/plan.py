@@ -285,6 +285,7 @@ class _Planner:
         if op in _POOLS:
             return "pool", shown
         named = {"concatenate": "cat", "slice": "slice", "take": "slice", "opaque": "other"}
+        named |= {"gather": "slice", "windows": "slice", "update": "cat"}
         named |= {"softmax": "softmax", "log_softmax": "softmax"}
         named |= {"add": "add", "mul": "mul", "sub": "add", "div": "mul"}
         return named.get(op, "other"), shown
