@@ -43,8 +43,12 @@ class Composites:
 
 
 def chosen(graph: Graph, found: Iterable[Composite]) -> Composites:
-    """Keep the composites that are no part of a later one."""
-    readers = graph.readers()
+    """Keep the composites that are no part of a later one.
+
+    What only leads to nothing that is returned, such as an update of running statistics, reads nothing.
+    """
+    alive = graph.leading_to(graph.outputs)
+    readers = [[reader for reader in each if reader in alive] for each in graph.readers()]
     outputs = frozenset(graph.outputs)
     by_end: dict[int, Composite] = {}
     inside: set[int] = set()
