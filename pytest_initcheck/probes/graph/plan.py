@@ -204,7 +204,7 @@ class _Planner:
         name = self._place(node, op, found.scale | found.offset)
         if found.kind == "softmax":
             axis = found.axes[-1]
-            return self._append(node, name, found.kind, op, reads, argument=found.root, axis=axis)
+            return self._append(node, name, found.kind, op, reads, argument=found.reads, axis=axis)
         return self._append(node, name, found.kind, op, reads)
 
     def _product(self, node: Node, reads: tuple[int, ...], found: Product) -> int:
