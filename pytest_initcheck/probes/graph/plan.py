@@ -296,7 +296,8 @@ class _Planner:
 
     def _place(self, node: Node, op: str, names: frozenset[str] = frozenset()) -> str:
         latest = next((site.name for site in reversed(self.sites) if site.weights), "")
-        return place(node.label, op, latest.partition("#")[0], names)
+        label = "" if node.op == "opaque" else node.label  # that says what it is
+        return place(label, op, latest.partition("#")[0], names)
 
     def _activation_place(self, node: Node, read: int, op: str) -> str:
         """Name an activation by the layer that it reads, where that is one."""
