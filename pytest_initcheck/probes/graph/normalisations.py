@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_initcheck.probes.graph.averages import EXACT, factor, reduced_axes
-from pytest_initcheck.probes.graph.axes import SAMPLES, Layout
 from pytest_initcheck.probes.graph.composites import VIEWS, Composite
+from pytest_initcheck.probes.graph.layout import SAMPLES, Layout
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.graph.provenance import Provenance
 
@@ -300,9 +300,9 @@ def _running_deviations(graph: Graph, origins: Sequence[Provenance]) -> frozense
     """Return the nodes that a root was taken for, of statistics that are carried."""
     found: set[int] = set()
     for node in graph.nodes:
-        if origins[node.index].state and not origins[node.index].signal:
-            if node.op in ("sqrt", "rsqrt", "power") or not found.isdisjoint(node.reads):
-                found.add(node.index)
+        rooted = node.op in ("sqrt", "rsqrt", "power") or not found.isdisjoint(node.reads)
+        if rooted and origins[node.index].state and not origins[node.index].signal:
+            found.add(node.index)
     return frozenset(found)
 
 
