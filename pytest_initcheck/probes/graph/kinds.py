@@ -8,9 +8,15 @@ from pytest_initcheck.probes.graph.nodes import Node
 
 _OPS = {"concatenate": "cat", "max": "amax", "min": "amin", "take": "slice"}
 _KINDS = {
-    "concatenate": "cat", "slice": "slice", "take": "slice",
-    "softmax": "softmax", "log_softmax": "softmax",
-    "add": "add", "sub": "add", "mul": "mul", "div": "mul",
+    "concatenate": "cat",
+    "slice": "slice",
+    "take": "slice",
+    "softmax": "softmax",
+    "log_softmax": "softmax",
+    "add": "add",
+    "sub": "add",
+    "mul": "mul",
+    "div": "mul",
 }
 _POOLS = frozenset({"mean", "sum", "max", "min"})
 _WINDOWS = {"window_max": "max_pool", "window_min": "min_pool", "window_mean": "avg_pool"}
