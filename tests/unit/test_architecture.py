@@ -24,7 +24,7 @@ LAYERS = (
     ("declare", "inputs", "numpy", "theory"),
     ("initializers", "libraries", "parametrize", "runs"),
     ("networks", "probes", "specs"),
-    ("strategies", "factory", "invariants"),
+    ("strategies", "factory", "invariants", "conformance"),
     ("evidence", "report", "remedies", "costs", "choices", "misfits"),
     ("explain", "sentences", "layer_causes", "unit_variance"),
     ("outcomes", "tensor_causes", "growth_causes", "score_causes", "subject"),
@@ -90,7 +90,7 @@ LATE_ROOMS = {
 STDLIB_ONLY = ("errors", "config", "declare", "specs")
 """Imported at start-up or by user modules: no numpy, Hypothesis or framework behind them."""
 
-FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries")
+FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries", "conformance")
 JUDGING_SIDE = (
     "invariants",
     "evidence",
