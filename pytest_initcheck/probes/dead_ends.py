@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pytest_initcheck.trace import Trace
 
-_FOR_NOTHING = "the model computes with it and returns nothing of that"
+FOR_NOTHING = "the model computes with it and returns nothing of that"
 
 
 def without_dead_ends(trace: Trace) -> Trace:
@@ -33,5 +33,5 @@ def without_dead_ends(trace: Trace) -> Trace:
             stuck=tuple(name for name in training.stuck if name not in ends),
             cut_off=tuple(name for name in training.cut_off if name not in ends),
         ),
-        unobserved=(*trace.unobserved, *((name, _FOR_NOTHING) for name in ends)),
+        unobserved=(*trace.unobserved, *((name, FOR_NOTHING) for name in ends)),
     )

@@ -9,7 +9,7 @@ import dis
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pytest_initcheck.probes.numpy_namespace import vectorized
 
 Array = NDArray[Any]
 _FLOATING = "fc"
@@ -46,7 +48,8 @@ class Holdings:
     def add(self, name: str, path: str, array: Array) -> None:
         before = self.arrays.get(id(array))
         if before is None:
-            self.arrays[id(array)] = Held(name, path, array)
+            alike = sum(held.name.partition("#")[0] == name for held in self.arrays.values())
+            self.arrays[id(array)] = Held(f"{name}#{alike + 1}" if alike else name, path, array)
         elif name != before.name:
             aliases = (*before.aliases, name)
             self.arrays[id(array)] = Held(before.name, before.path, array, aliases)
@@ -72,6 +75,10 @@ def _collect(name: str, path: str, value: Any, found: Holdings) -> None:
     for key, (item, step) in contents(value).items():
         inner = f"{name}.{key}" if name else str(key)
         _collect(inner, _joined(path, step), item, found)
+    for function in functions_of(value):
+        found.seen[id(function)] = function
+        for key in _globals(function):
+            _collect(key, key, function.__globals__[key], found)
 
 
 def _joined(path: str, step: str) -> str:
@@ -113,23 +120,44 @@ def _attributes(value: Any) -> dict[str, tuple[Any, str]]:
     return found if type(value).__module__.split(".")[0] not in _LIBRARIES else {}
 
 
-_LIBRARIES = frozenset(sys.stdlib_module_names) - {"__main__", "types", "collections"} | {
-    "numpy",
-    "scipy",
-}
+_ATOMS = (ModuleType, CodeType, list, tuple, dict, functools.partial, np.ndarray)
+_STDLIB = frozenset(sys.stdlib_module_names) - {"__main__", "types", "collections"}
+_LIBRARIES = _STDLIB | {"numpy", "scipy", "pytest_initcheck"}
 
 
 def _of_function(function: Any) -> dict[str, tuple[Any, str]]:
-    if not isinstance(function, FunctionType) or function.__module__.split(".")[0] in _LIBRARIES:
+    if not isinstance(function, FunctionType) or not _of_the_user(function.__module__):
         return {}
     found: dict[str, tuple[Any, str]] = {}
     for name, cell in _cells(function).items():
         found[name] = (cell.cell_contents, name)
-    for name in _globals(function):
-        found.setdefault(name, (function.__globals__[name], name))
     for name, value in _defaults(function).items():
         found.setdefault(name, (value, f"{function.__name__}.__defaults__[{name!r}]"))
     return found
+
+
+def functions_of(value: Any) -> list[FunctionType]:
+    """Return the functions whose globals are read when this is called: itself, or its methods."""
+    if isinstance(value, FunctionType):
+        found = [inspect.unwrap(value)]
+    elif isinstance(value, MethodType):
+        found = functions_of(value.__self__)
+    elif isinstance(value, _ATOMS) or inspect.isclass(value):
+        found = []
+    else:
+        own = (vars(kind).values() for kind in type(value).__mro__ if kind is not object)
+        found = [f for members in own for member in members for f in _behind(member)]
+    return [f for f in found if isinstance(f, FunctionType) and _of_the_user(f.__module__)]
+
+
+def _behind(member: Any) -> list[Any]:
+    if isinstance(member, property):
+        return [member.fget]
+    return [getattr(member, "__func__", member)]
+
+
+def _of_the_user(module: str | None) -> bool:
+    return (module or "").split(".")[0] not in _LIBRARIES
 
 
 def _cells(function: FunctionType) -> dict[str, Any]:
@@ -145,12 +173,13 @@ def _filled(cell: Any) -> bool:
     return True
 
 
-def _globals(function: FunctionType) -> list[str]:
+def _globals(function: FunctionType, besides: Collection[int] = ()) -> list[str]:
     """Return the globals that a function reads: arrays, functions and objects of the user's code."""
+    names = function.__globals__
     return [
         name
         for name in _names(function.__code__)
-        if name in function.__globals__ and _own(function.__globals__[name])
+        if name in names and (_own(names[name]) or id(names[name]) in besides)
     ]
 
 
@@ -175,14 +204,18 @@ def _defaults(function: FunctionType) -> dict[str, Any]:
 
 
 @contextmanager
-def with_arrays(model: Any, convert: Callable[[Array], Any]) -> Iterator[Any]:
+def with_arrays(
+    model: Any, convert: Callable[[Array], Any], stand_ins: Mapping[int, Any] | None = None
+) -> Iterator[Any]:
     """Put other arrays into the model for as long as this lasts, and everything back afterwards.
+
+    ``stand_ins`` take the place of modules and functions, by identity.
 
     What the forward pass itself stores in its objects, lists and dicts is taken out again.
     """
     undo: list[Callable[[], None]] = []
     try:
-        yield _Replacing(convert, undo).replaced(model)
+        yield _Replacing(convert, undo, stand_ins or {}).replaced(model)
     finally:
         for step in reversed(undo):
             step()
@@ -192,11 +225,14 @@ def with_arrays(model: Any, convert: Callable[[Array], Any]) -> Iterator[Any]:
 class _Replacing:
     convert: Callable[[Array], Any]
     undo: list[Callable[[], None]]
+    stand_ins: Mapping[int, Any]
     done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def replaced(self, value: Any) -> Any:
         if type(value) in (str, int, float, bool, bytes, type(None), complex):
             return value
+        if id(value) in self.stand_ins:
+            return self.stand_ins[id(value)]
         before = self.done.get(id(value))
         if before is not None:
             return before[1]
@@ -225,7 +261,9 @@ class _Replacing:
             return value if owner is value.__self__ else MethodType(value.__func__, owner)
         elif isinstance(value, FunctionType):
             self._function(value)
-        elif contents(value):
+        elif self.stand_ins and isinstance(value, np.vectorize):
+            return vectorized(value)
+        elif contents(value) or functions_of(value):
             self._object(value)
         return value
 
@@ -259,14 +297,16 @@ class _Replacing:
             self.undo.append(functools.partial(object.__setattr__, value, name, item))
             if new is not item:
                 object.__setattr__(value, name, new)
+        for function in functions_of(value):
+            self.replaced(function)
 
     def _function(self, value: FunctionType) -> None:
         function = inspect.unwrap(value)
-        if not isinstance(function, FunctionType) or not _of_function(function):
+        if not isinstance(function, FunctionType) or not _of_the_user(function.__module__):
             return
         for cell in _cells(function).values():
             self._cell(cell)
-        for name in _globals(function):
+        for name in _globals(function, self.stand_ins):
             self._global(function.__globals__, name)
         self._default_values(function)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,23 @@ def read(array: Traced, key: Any) -> Any:
         return emit(
             array._tape, "take", lambda x, ids: np.take(x, ids, axis=axis), (array, ids), axis=axis
         )
+    if others:
+        first = next(index for index, item in enumerate(items) if not _basic(item))
+        together = all(not _basic(item) for item in items[first : first + len(picked)])
+        if together and all(np.asarray(plain(item)).dtype.kind in "iu" for item in picked):
+            return _picked_together(array, items, first, len(picked))
     return flat_take(array._tape, array, _positions(array, items))
+
+
+def _picked_together(array: Traced, items: tuple[Any, ...], first: int, count: int) -> Any:
+    """``x[:, i, j]`` picks entries of two axes, which are one for that: the others stay as they are."""
+    shape = array.shape
+    inner = shape[first : first + count]
+    part = np.reshape(array, (*shape[:first], math.prod(inner), *shape[first + count :]))
+    flat: Any = 0
+    for item, size in zip(items[first : first + count], inner, strict=True):
+        flat = flat * size + np.mod(item if is_traced(item) else np.asarray(item), size)
+    return np.take(part, flat, axis=first)
 
 
 def _positions(array: Traced, items: tuple[Any, ...]) -> Any:

@@ -40,6 +40,9 @@ class Place:
         return linecache.getline(self.file, self.line).strip()
 
 
+NOWHERE = Place("", 0, "")
+
+
 def _shortened(file: str) -> str:
     """Return the path relative to where Python runs, if it lies there."""
     try:

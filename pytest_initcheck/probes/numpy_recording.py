@@ -115,7 +115,10 @@ def emit(
     if value is None:
         value = compute(*map(plain, operands))
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    node = tape.record(op, compute, reads, array, **settings)
+    if all(tape.nodes[read].op == "constant" for read in reads):
+        node = tape.leaf("constant", array)
+    else:
+        node = tape.record(op, compute, reads, array, **settings)
     return wrapped(tape, array, node, *operands)
 
 

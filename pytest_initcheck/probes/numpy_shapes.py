@@ -222,10 +222,14 @@ def _take(
 
 
 def _take_along_axis(tape: Tape, arr: Any, indices: Any, axis: Any = -1) -> Any:
-    ids = np.take_along_axis(
-        np.arange(math.prod(_shape(arr))).reshape(_shape(arr)), plain(indices), axis=axis
-    )
-    return flat_take(tape, arr, ids)
+    if axis is None:
+        arr, axis = np.reshape(arr, -1), 0
+    at = int(axis) % _ndim(arr)
+
+    def compute(x: Any, ids: Any) -> Any:
+        return np.take_along_axis(x, ids, at)
+
+    return emit(tape, "gather", compute, (arr, indices), axis=at)
 
 
 def _sort(tape: Tape, a: Any, axis: Any = -1, **options: Any) -> Any:
@@ -238,17 +242,18 @@ def _pad(tape: Tape, array: Any, pad_width: Any, mode: Any = "constant", **kwarg
     widths = np.broadcast_to(_widths(pad_width, _ndim(array)), (_ndim(array), 2))
     pairs = tuple((int(low), int(high)) for low, high in widths)
     if mode == "constant":
-        value = kwargs.get("constant_values", 0)
+        value = plain(kwargs.get("constant_values", 0))
+        single = float(value) if np.ndim(value) == 0 else None
 
         def compute(x: Any) -> Any:
             return np.pad(x, pairs, constant_values=value)
 
-        return emit(tape, "pad", compute, (array,), padding=pairs)
+        return emit(tape, "pad", compute, (array,), padding=pairs, fill=single)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         return NotImplemented
     for axis, pair in enumerate(pairs):
         if pair != (0, 0):
-            ids = np.pad(np.arange(_shape(array)[axis]), pair, mode=mode, **kwargs)  # type: ignore[call-overload]
+            ids = np.pad(np.arange(_shape(array)[axis]), pair, mode=mode, **kwargs)
             array = np.take(array, ids, axis=axis)
     return array
 
@@ -280,7 +285,7 @@ def _windows(
     axes = axes_of(axis, _ndim(x))
 
     def compute(a: Any) -> Any:
-        return np.lib.stride_tricks.sliding_window_view(a, sizes, axes)  # type: ignore[call-overload]
+        return np.lib.stride_tricks.sliding_window_view(a, sizes, axes)
 
     return emit(tape, "windows", compute, (x,), axes=axes, sizes=sizes)
 
@@ -296,7 +301,13 @@ def _as_strided(
     value = plain(x)
     view = np.lib.stride_tricks.as_strided(value, shape, strides, writeable=False)
     ids = positions(value, view)
-    return NotImplemented if ids is None else flat_take(tape, x, ids)
+    if ids is None:
+        return NotImplemented
+    if value.ndim < 2 or view.shape[:1] != value.shape[:1] or view.strides[0] != value.strides[0]:
+        return flat_take(tape, x, ids)
+    # the first axis is kept, of samples most likely: the same entries are picked in each
+    each = np.reshape(x, (len(value), -1))
+    return np.take(each, ids[0], axis=1)
 
 
 def functions() -> dict[Any, Callable[..., Any]]:

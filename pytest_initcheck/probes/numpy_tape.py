@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.probes.graph.nodes import Node
-from pytest_initcheck.probes.numpy_places import Place, here
+from pytest_initcheck.probes.numpy_places import NOWHERE, Place, here
 
 Array = NDArray[Any]
 Compute = Callable[..., Any]
@@ -93,7 +93,7 @@ class Tape:
         self.nodes.append(node)
         self.computes.append(compute)
         self.signal.append(signal)
-        self.places.append(place or Place("", 0, ""))
+        self.places.append(place or NOWHERE)
         return node.index
 
     def parameter(self, name: str, array: Array) -> int:

@@ -53,8 +53,8 @@ class Traced(NDArrayOperatorsMixin):
         self._version = memory.version
         self._selected: tuple[Any, Any] | None = None
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         """Code that asks isinstance(x, np.ndarray) is told so."""
         return np.ndarray
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,9 +16,13 @@ from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.numpy_flow import NumpyFlow, Returned
 from pytest_initcheck.probes.numpy_holdings import Holdings, with_arrays
 from pytest_initcheck.probes.numpy_lowering import tape as new_tape
+from pytest_initcheck.probes.numpy_namespace import stand_ins
+from pytest_initcheck.probes.numpy_places import NOWHERE, Place
 from pytest_initcheck.probes.numpy_recording import is_traced, plain, wrapped
+from pytest_initcheck.probes.numpy_samples import refuse_loops_over_samples
 from pytest_initcheck.probes.numpy_tape import Compute, Tape
 from pytest_initcheck.probes.numpy_traced import SHOW
+from pytest_initcheck.probes.numpy_windows import fusions
 from pytest_initcheck.probes.tracebacks import user_traceback
 
 Array = NDArray[Any]
@@ -57,7 +61,8 @@ def recorded(model: Any, call: Call, held: Holdings, expected: Any, *, draws: bo
 def _run(model: Any, call: Call, held: Holdings) -> _Run:
     run = _Run(new_tape())
     try:
-        with with_arrays(model, _wrapping(run.tape, held)) as traced_model:
+        arrays = _wrapping(run.tape, held)
+        with with_arrays(model, arrays, stand_ins(run.tape)) as traced_model:
             own = _traced_call(run, call)
             returned = traced_model(*own.args, **own.kwargs)
             # before the arrays are put back: what was returned may be a view of what was written to
@@ -93,16 +98,13 @@ _ALLOCATE = "allocate arrays with np.zeros_like(x) and leave out= and conversion
 
 
 def _wrapping(tape: Tape, held: Holdings) -> Callable[[Array], Any]:
-    done: dict[int, Any] = {}
+    done = {
+        id(item.array): wrapped(tape, item.array, tape.parameter(item.name, item.array))
+        for item in held.arrays.values()
+    }
 
     def convert(array: Array) -> Any:
-        if id(array) not in done:
-            found = held.arrays.get(id(array))
-            if found is None:
-                return array
-            node = tape.parameter(found.name, array)
-            done[id(array)] = wrapped(tape, array, node)
-        return done[id(array)]
+        return done.get(id(array), array)
 
     return convert
 
@@ -190,9 +192,13 @@ class _Rebuilt:
     computes: list[Compute | None] = field(default_factory=list)
     values: dict[int, Any] = field(default_factory=dict)
     moved: dict[int, int] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
 
-    def add(self, node: Node, reads: tuple[int, ...], compute: Compute | None) -> int:
+    def add(
+        self, node: Node, reads: tuple[int, ...], compute: Compute | None, place: Place = NOWHERE
+    ) -> int:
         index = len(self.nodes)
+        self.places.append(place)
         self.nodes.append(replace(node, index=index, reads=reads))
         self.computes.append(compute)
         return index
@@ -205,7 +211,7 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
             rebuilt.moved[node.index] = _add_drawn(rebuilt, node, tape.values[node.index])
             continue
         reads = tuple(rebuilt.moved[read] for read in node.reads)
-        index = rebuilt.add(node, reads, tape.computes[node.index])
+        index = rebuilt.add(node, reads, tape.computes[node.index], tape.places[node.index])
         rebuilt.moved[node.index] = index
         if node.index in tape.values:
             rebuilt.values[index] = tape.values[node.index]
@@ -217,8 +223,14 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
         for item in arrays_of(run.returned)
         if is_traced(item) and tape.signal[tape.current(item)]
     )
+    rebuilt, moved = _with_windows(rebuilt, {*outputs, *depending, *_returned_nodes(run, tape, rebuilt)})
+    outputs, depending = (tuple(moved[i] for i in nodes) for nodes in (outputs, depending))
+    rebuilt.moved = {old: moved[new] for old, new in rebuilt.moved.items() if new in moved}
+    graph = Graph(tuple(rebuilt.nodes), depending or outputs)
+    batch = len(run.inputs[0]) if run.inputs and run.inputs[0].ndim else 0
+    refuse_loops_over_samples(graph, rebuilt.places, batch)
     return NumpyFlow(
-        Graph(tuple(rebuilt.nodes), depending or outputs),
+        graph,
         _leaves(held, rebuilt.nodes),
         tuple(tape.unobserved.items()),
         tuple(rebuilt.computes),
@@ -226,6 +238,39 @@ def _flow(run: _Run, held: Holdings, random: frozenset[int]) -> NumpyFlow:
         _places(run.returned, tape, rebuilt.moved),
         tuple(run.inputs),
     )
+
+
+def _returned_nodes(run: _Run, tape: Tape, rebuilt: _Rebuilt) -> Iterator[int]:
+    waiting = [run.returned]
+    while waiting:
+        item = waiting.pop()
+        if is_traced(item):
+            yield rebuilt.moved[tape.current(item)]
+        elif type(item) in (tuple, list):
+            waiting.extend(item)
+        elif type(item) is dict:
+            waiting.extend(item.values())
+
+
+def _with_windows(rebuilt: _Rebuilt, asked: Collection[int]) -> tuple[_Rebuilt, dict[int, int]]:
+    """Put convolutions and pools in the place of windows; return where each node went."""
+    found = {item.node.index: item for item in fusions(rebuilt.nodes, rebuilt.computes)}
+    nodes = [found[n.index].node if n.index in found else n for n in rebuilt.nodes]
+    covered = {index for item in found.values() for index in item.covered}
+    for index in sorted(covered, reverse=True):  # a window before what it was taken of
+        if index not in asked and not any(n is not None and index in n.reads for n in nodes):
+            nodes[index] = None  # type: ignore[call-overload]
+    after = _Rebuilt(moved=rebuilt.moved)
+    moved: dict[int, int] = {}
+    for index, node in enumerate(nodes):
+        if node is None:
+            continue
+        compute = found[index].compute if index in found else rebuilt.computes[index]
+        reads = tuple(moved[read] for read in node.reads)
+        moved[index] = after.add(node, reads, compute, rebuilt.places[index])
+        if index in rebuilt.values:
+            after.values[moved[index]] = rebuilt.values[index]
+    return after, moved
 
 
 def _leaves(held: Holdings, nodes: list[Node]) -> tuple[Leaf, ...]:

@@ -274,6 +274,20 @@ class _Layouts:
         axes = tuple(map(self._resized, reads[0].axes, node.shape))
         return Layout(axes, reads[0].units)
 
+    def _update(self, node: Node, reads: Sequence[Layout]) -> Layout:
+        """What is written may know more of an axis than what is written to: zeros know nothing."""
+        axes = list(reads[0].axes)
+        shift = len(axes) - len(reads[1].axes)
+        for k, axis in enumerate(reads[1].axes):
+            if _size(axis) == node.shape[k + shift] and _better(axis, axes[k + shift]):
+                axes[k + shift] = axis
+        return Layout(tuple(axes), reads[0].units)
+
+    def _windows(self, node: Node, reads: Sequence[Layout]) -> Layout:
+        before = len(reads[0].axes)
+        kept = map(self._resized, reads[0].axes, node.shape)
+        return Layout((*kept, *self._all_fresh(node.shape[before:])), reads[0].units)
+
     def _take(self, node: Node, reads: Sequence[Layout]) -> Layout:
         table, ids = reads[0], reads[1]
         k = int(node.settings["axis"]) % len(table.axes)
@@ -352,6 +366,9 @@ _RULES: Mapping[str, Callable[[_Layouts, Node, Sequence[Layout]], Layout]] = {
     "take": _Layouts._take,
     "matmul": _Layouts._matmul,
     "conv": _Layouts._conv,
+    "update": _Layouts._update,
+    "gather": _Layouts._same,
+    "windows": _Layouts._windows,
     **dict.fromkeys(("slice", "reverse", "pad", "concatenate", "cast", "stop_gradient"), _Layouts._same),
     **dict.fromkeys(("window_max", "window_min", "window_sum", "window_mean"), _Layouts._same),
     **dict.fromkeys(("softmax", "log_softmax", "layer_norm", "batch_norm"), _Layouts._same),

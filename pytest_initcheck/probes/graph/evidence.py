@@ -66,10 +66,7 @@ def gradients(
 
 def _between(plan: Plan, trained: set[str], logits: int) -> dict[int, Layout]:
     """Return the values of sites that depend on a trained parameter and that the logits depend on."""
-    above = {logits}
-    for node in reversed(plan.graph.nodes[: logits + 1]):
-        if node.index in above:
-            above.update(node.reads)
+    above = plan.graph.leading_to([logits])
     return {
         site.node: site.layout
         for site in plan.sites

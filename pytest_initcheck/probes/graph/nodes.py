@@ -19,7 +19,9 @@ Elementwise, operands broadcast as numpy does
 Views
     ``reshape``; ``transpose`` (axes); ``broadcast`` (axes: where each axis of the operand goes);
     ``cast``; ``slice`` (starts, limits, strides); ``take`` (axis; reads table and whole-number ids, as
-    ``numpy.take``); ``concatenate`` (axis); ``pad``; ``reverse`` (axes).
+    ``numpy.take``); ``concatenate`` (axis); ``pad``; ``reverse`` (axes);
+    ``gather`` (axis; as ``numpy.take_along_axis``); ``update`` (ids: positions in C order;
+    reads x and what replaces these entries of it); ``windows`` (axes, sizes: their axes come last).
 
 Reductions, with axes and keepdims
     ``sum mean var max min prod any all argmax``; ``cumsum`` and its like keep the shape.
@@ -43,7 +45,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +93,14 @@ class Graph:
 
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
+
+    def leading_to(self, ends: Iterable[int]) -> frozenset[int]:
+        """Return these nodes and all that they depend on."""
+        found = set(ends)
+        for node in reversed(self.nodes[: max(found, default=-1) + 1]):
+            if node.index in found:
+                found.update(node.reads)
+        return frozenset(found)
 
     def readers(self) -> tuple[tuple[int, ...], ...]:
         """Return, for each node, the nodes that read it."""

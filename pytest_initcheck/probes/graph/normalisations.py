@@ -32,9 +32,6 @@ class _Part:
     scale: frozenset[str] = frozenset()
     offset: frozenset[str] = frozenset()
 
-    def of(self, other: _Part) -> bool:
-        return (self.root, self.axes) == (other.root, other.axes)
-
 
 def normalisations(
     graph: Graph, origins: Sequence[Provenance], layouts: Sequence[Layout]
@@ -50,8 +47,9 @@ def normalisations(
         walk.parts[node.index] = part
         if part.step == "normed" and node.op not in VIEWS:
             op = _name(part, layouts[part.root], layouts[node.index])
+            root = walk.source(part.root)
             yield Composite(
-                node.index, part.root, "norm", op, scale=part.scale, offset=part.offset, axes=part.axes
+                node.index, root, "norm", op, scale=part.scale, offset=part.offset, axes=part.axes
             )
 
 
@@ -70,7 +68,7 @@ class _Walk:
     def __init__(self, graph: Graph, origins: Sequence[Provenance]) -> None:
         self._graph, self._origins = graph, origins
         self.parts: dict[int, _Part] = {}
-        self._same: dict[int, int] = {}
+        self._source: dict[int, int] = {}
 
     def step(self, node: Node) -> _Part | None:
         first = self.parts.get(node.reads[0])
@@ -78,18 +76,32 @@ class _Walk:
             return self._viewed(node, first)
         if node.op in ("sum", "mean", "var"):
             return self._reduced(node)
+        self._unchanged(node)
         rule = _RULES.get(node.op)
         found = rule(self, node) if rule is not None else None
         return found or self._guarded(node)
 
     def _viewed(self, node: Node, first: _Part | None) -> _Part | None:
-        if node.op in ("cast", "stop_gradient") and self._graph.nodes[node.reads[0]].floating:
-            self._same[node.index] = self._root(node.reads[0])
+        if node.op != "broadcast" and self._graph.nodes[node.reads[0]].floating:
+            self._source[node.index] = self.source(node.reads[0])
         return first
 
-    def _root(self, index: int) -> int:
-        """Return the value before it was cast to a wider type."""
-        return self._same.get(index, index)
+    def source(self, index: int) -> int:
+        """Return the value before it was cast to a wider type, or viewed as groups."""
+        return self._source.get(index, index)
+
+    def _is_root(self, index: int, part: _Part) -> bool:
+        return self.source(index) == self.source(part.root)
+
+    def _alike(self, one: _Part, other: _Part) -> bool:
+        """Tell whether two steps are of the same value over the same axes."""
+        return self.source(one.root) == self.source(other.root) and one.axes == other.axes
+
+    def _unchanged(self, node: Node) -> None:
+        """A mean of zero may be subtracted, a factor of one multiplied with."""
+        neutral = {"sub": 0.0, "add": 0.0, "mul": 1.0, "div": 1.0}.get(node.op)
+        if neutral is not None and self._number(node.reads[1]) == neutral:
+            self._source[node.index] = self.source(node.reads[0])
 
     def _parts(self, node: Node) -> list[_Part | None]:
         return [self.parts.get(read) for read in node.reads]
@@ -108,13 +120,13 @@ class _Walk:
         operand = self._graph.nodes[node.reads[0]]
         axes = reduced_axes(node, operand)
         if node.op == "var":
-            return _Part("variance", self._root(operand.index), axes)
+            return _Part("variance", operand.index, axes)
         part = self.parts.get(operand.index)
         summed = "sum of " if node.op == "sum" else ""
         if part is not None and part.step == "square" and part.about:
             matches = part.about == "power" or axes == part.axes
             return _Part(f"{summed}{part.about}", part.root, axes) if matches else None
-        return _Part(f"{summed}mean", self._root(operand.index), axes)
+        return _Part(f"{summed}mean", operand.index, axes)
 
     def _averaged(self, node: Node) -> _Part | None:
         """A sum divided by a number: for a mean it is the count, a variance may be unbiased."""
@@ -145,17 +157,25 @@ class _Walk:
             return replace(part, step="square", about="variance")
         if part is not None and part.step == "mean":
             return replace(part, step="squared mean")
-        return _Part("square", self._root(index), about="power")
+        return _Part("square", index, about="power")
 
     def _subtracted(self, node: Node) -> _Part | None:
         left, right = self._parts(node)
         if right is None:
             return self._offset(node)
-        if right.step == "mean" and right.root == self._root(node.reads[0]):
+        if right.step == "mean" and self._is_root(node.reads[0], right):
             return replace(right, step="centred")
-        if left is not None and left.of(right) and (left.step, right.step) == ("power", "squared mean"):
+        if (
+            left is not None
+            and self._alike(left, right)
+            and (left.step, right.step) == ("power", "squared mean")
+        ):
             return replace(left, step="variance")
-        if left is not None and left.of(right) and (left.step, right.step) == ("scaled", "shift"):
+        if (
+            left is not None
+            and self._alike(left, right)
+            and (left.step, right.step) == ("scaled", "shift")
+        ):
             return self._together(left, replace(right, sign=-right.sign))
         if right.step == "shift" and (names := self._parameters(node.reads[0])):
             return replace(right, sign=-right.sign, offset=right.offset | names)
@@ -163,14 +183,14 @@ class _Walk:
 
     def _added(self, node: Node) -> _Part | None:
         left, right = self._parts(node)
-        if left is not None and right is not None and left.of(right):
+        if left is not None and right is not None and self._alike(left, right):
             if (left.step, right.step) == ("shift", "scaled"):
                 left, right = right, left
             if (left.step, right.step) == ("scaled", "shift"):
                 return self._together(left, right)
         for part, other in ((right, node.reads[0]), (left, node.reads[1])):
             centring = part is not None and part.step == "mean" and part.sign < 0
-            if part is not None and centring and part.root == self._root(other):
+            if part is not None and centring and self._is_root(other, part):
                 return replace(part, step="centred", sign=1)
         return self._offset(node)
 
@@ -227,12 +247,12 @@ class _Walk:
             return replace(part, scale=part.scale | names)
         if factor_part is None or factor_part.step != "inverse":
             return None
-        if part is not None and part.of(factor_part) and factor_part.about == "variance":
+        if part is not None and self._alike(part, factor_part) and factor_part.about == "variance":
             if part.step == "centred":
                 return replace(factor_part, step="normed")
             if part.step == "mean":
                 return replace(factor_part, step="shift", sign=part.sign)
-        if self._root(one) == factor_part.root:
+        if self._is_root(one, factor_part):
             return replace(factor_part, step="normed" if factor_part.about == "power" else "scaled")
         return None
 
@@ -241,9 +261,9 @@ class _Walk:
         if right is not None and right.step == "deviation":
             if self._number(node.reads[0]) == 1:
                 return replace(right, step="inverse")
-            if left is not None and left.step == "centred" and left.of(right):
+            if left is not None and left.step == "centred" and self._alike(left, right):
                 return replace(right, step="normed")
-            if right.about == "power" and self._root(node.reads[0]) == right.root:
+            if right.about == "power" and self._is_root(node.reads[0], right):
                 return replace(right, step="normed")
         return self._averaged(node)
 

@@ -75,8 +75,14 @@ class Plan:
 
     @property
     def used(self) -> frozenset[str]:
-        """The parameters that some operation read."""
+        """The parameters that some operation read on the way to what was returned."""
         return self.multiplicative | self.additive
+
+    @property
+    def for_nothing(self) -> frozenset[str]:
+        """The parameters that the model computes with, and returns nothing of that."""
+        read = (origin.parameters for origin in self.origins if origin.signal)
+        return frozenset().union(*read) - self.used
 
 
 def plan(graph: Graph, means: Mapping[str, float], batch: int) -> Plan:
@@ -114,9 +120,11 @@ class _Planner:
 
     def made(self) -> Plan:
         self.readers = self.graph.readers()
+        alive = self.graph.leading_to(self.graph.outputs)
+        hidden = self.composites.inside
         for node in self.graph.nodes:
-            hidden = node.index in self.composites.inside or not self.origins[node.index].signal
-            self.site_of.append(-1 if hidden else self._site(node))
+            seen = node.index in alive and node.index not in hidden and self.origins[node.index].signal
+            self.site_of.append(self._site(node) if seen or node.op == "input" else -1)
         return Plan(
             self.graph,
             tuple(self.sites),
@@ -138,8 +146,6 @@ class _Planner:
         if composite is not None:
             return self._composite(node, composite)
         reads = self._reads(node)
-        if node.op == "concatenate" and not self.readers[node.index] and not self._returned(node):
-            return -1  # what a loop collects and nobody looks at
         if not node.floating:
             return reads[0]
         if node.op in _ALIASES:
@@ -150,9 +156,6 @@ class _Planner:
         if self._adds_bias(node, reads):
             return self._merge_bias(node, reads[0])
         return self._plain(node, reads)
-
-    def _returned(self, node: Node) -> bool:
-        return node.index in self.graph.outputs
 
     def _reads(self, node: Node) -> tuple[int, ...]:
         ordered = node.reads[::-1] if self._exchanged(node) else node.reads
@@ -201,7 +204,7 @@ class _Planner:
         name = self._place(node, op, found.scale | found.offset)
         if found.kind == "softmax":
             axis = found.axes[-1]
-            return self._append(node, name, found.kind, op, reads, argument=found.root, axis=axis)
+            return self._append(node, name, found.kind, op, reads, argument=found.reads, axis=axis)
         return self._append(node, name, found.kind, op, reads)
 
     def _product(self, node: Node, reads: tuple[int, ...], found: Product) -> int:
@@ -282,6 +285,7 @@ class _Planner:
         if op in _POOLS:
             return "pool", shown
         named = {"concatenate": "cat", "slice": "slice", "take": "slice", "opaque": "other"}
+        named |= {"gather": "slice", "windows": "slice", "update": "cat"}
         named |= {"softmax": "softmax", "log_softmax": "softmax"}
         named |= {"add": "add", "mul": "mul", "sub": "add", "div": "mul"}
         return named.get(op, "other"), shown

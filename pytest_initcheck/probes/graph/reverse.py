@@ -102,7 +102,10 @@ def _pulled(recorded: Recorded, cotangent: Array) -> Sequence[Array | None]:
     rule = reverse_shapes.RULES.get(node.op)
     if rule is None:
         raise NoRule(node)
-    return rule(recorded, cotangent)
+    found = rule(recorded, cotangent)
+    if found is None:
+        raise NoRule(node)
+    return found
 
 
 def _times(cotangent: Array, slope: Any) -> Array:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_initcheck.probes.graph import reverse_windows
 from pytest_initcheck.probes.graph.contraction import contracted, free_axes
 from pytest_initcheck.probes.graph.reverse_elementwise import Seen
 
 Array = NDArray[Any]
-Gradients = Sequence[Array | None]
+Gradients = Sequence[Array | None] | None
 
 
 def _shape(seen: Seen) -> tuple[int, ...]:
@@ -57,6 +58,15 @@ def _taken(seen: Seen, cotangent: Array) -> Gradients:
     )
     np.add.at(gradient, ids.reshape(-1), moved)
     return np.moveaxis(gradient, 0, axis), None
+
+
+def _gathered(seen: Seen, cotangent: Array) -> Gradients:
+    table, ids = seen.operands
+    axis = seen.node.settings["axis"]
+    gradient = np.zeros(table.size)
+    places = np.take_along_axis(np.arange(table.size).reshape(table.shape), ids, axis)
+    np.add.at(gradient, places.reshape(-1), cotangent.reshape(-1))
+    return gradient.reshape(table.shape), None
 
 
 def _concatenated(seen: Seen, cotangent: Array) -> Gradients:
@@ -190,5 +200,8 @@ RULES: Mapping[str, Callable[[Seen, Array], Gradients]] = {
     "prod": _product,
     "cumsum": _cumulated,
     "matmul": _matmul,
+    "gather": _gathered,
+    "conv": reverse_windows.convolution,
+    **dict.fromkeys(("window_max", "window_min", "window_sum", "window_mean"), reverse_windows.pool),
 }
 """The cotangents of what an operation reads, from that of its value."""

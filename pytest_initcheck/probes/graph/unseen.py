@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_initcheck.probes.dead_ends import FOR_NOTHING
 from pytest_initcheck.probes.graph.flow import Leaf
 from pytest_initcheck.probes.graph.plan import Plan
 
@@ -17,8 +18,10 @@ def unseen(plan: Plan, leaves: Sequence[Leaf]) -> Iterator[tuple[str, str]]:
         node = plan.graph.nodes[site.node]
         if node.op == "opaque":
             yield site.name, node.label or "one operation: not seen inside"
-    unused = [leaf.name for leaf in leaves if leaf.name not in plan.used]
-    used = {_above(leaf.name) for leaf in leaves if leaf.name in plan.used}
+    idle = plan.for_nothing
+    yield from ((leaf.name, FOR_NOTHING) for leaf in leaves if leaf.name in idle)
+    unused = [leaf.name for leaf in leaves if leaf.name not in plan.used | idle]
+    used = {_above(leaf.name) for leaf in leaves if leaf.name in plan.used | idle}
     for above in dict.fromkeys(map(_above, unused)):
         names = [name for name in unused if _above(name) == above]
         if above and above not in used:
