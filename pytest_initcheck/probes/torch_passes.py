@@ -6,7 +6,6 @@ parameters back.  PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.losses import loss_value
 from pytest_initcheck.probes.readouts import standard_normal
 from pytest_initcheck.probes.torch_origins import tensors_in
 from pytest_initcheck.probes.torch_outputs import output_tensors
-from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import FAINT_NOISE, NOISE, STEP, STEPS, Sensitivity, Training
 
 _FEWEST_ENTRIES = 16
@@ -158,7 +157,7 @@ def _gradients(
     seed: int,
 ) -> dict[str, Tensor]:
     output = forward(Calm())
-    value = _random_readout(output, seed) if loss is None else loss_value(loss, output, call)
+    value = _random_readout(output, seed) if loss is None else _loss_value(loss, output, call)
     if value is None or not value.requires_grad:
         return {}
     found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
@@ -180,39 +179,16 @@ def _random_readout(output: Any, seed: int) -> Tensor | None:
     return total
 
 
-def loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Tensor:
-    """Return what the user's loss makes of the output.
-
-    A loss that takes two positional arguments is given the inputs besides: the one argument of the
-    model, or the dictionary of its keywords, or the tuple of its arguments.
+def _loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Tensor:
+    """Return the number that the user's loss makes of the output.
 
     Raises ModelError if it raises or returns no single number.
     """
-    arguments = [output]
-    if _takes_two(loss):
-        alone = len(call.args) == 1 and not call.kwargs
-        arguments.append(call.args[0] if alone else dict(call.kwargs) if call.kwargs else call.args)
-    try:
-        value = loss(*arguments)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(
-            f"loss= raised {type(error).__name__}: {first}; it is called with the model's output",
-            traceback_text=user_traceback(error),
-        ) from error
+    value = loss_value(loss, output, call)
     if not isinstance(value, Tensor) or value.numel() != 1:
         shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ModelError(f"loss= must return a tensor with one number, got {shown}")
     return value.reshape(())
-
-
-def _takes_two(loss: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(loss).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    required = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
-    return len(required) == 2
 
 
 def _step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> set[str]:
