@@ -25,9 +25,9 @@ class Network:
     """One network in words and as a formula, with the shapes of its weights.
 
     * ``inputs`` is the shape of one sample, units last.
-    * ``shapes`` are those of the weights, by name. A layer ``up`` has ``up.kernel`` and ``up.bias``, used
-      as ``x @ kernel + bias``: a dense kernel is [in, out], that of a convolution [height, width, in,
-      out]. A normalisation has ``norm.scale`` and ``norm.offset``.
+    * ``shapes`` are those of the weights, by name. A layer ``up`` has ``up.kernel`` and ``up.bias``,
+      used as ``x @ kernel + bias``: a dense kernel is [in, out], that of a convolution [height, width,
+      in, out]. A normalisation has ``norm.scale`` and ``norm.offset``.
     * ``off`` is the bias entry that keeps one unit inactive on every sample, where there is one.
     """
 

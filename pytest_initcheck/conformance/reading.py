@@ -2,8 +2,8 @@
 
 Nothing here is shared with a probe.  What an operation returns knows which of the noted values it is, so
 that a network is a few lines that look like its formula.  Values may be complex: a derivative is then
-the imaginary part over the step, exact to machine precision (Squire and Trapp 1998), so kinks are decided
-by real parts.  PYTEST_DONT_REWRITE
+the imaginary part over the step, exact to machine precision (Squire and Trapp 1998), so kinks are
+decided by real parts.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations

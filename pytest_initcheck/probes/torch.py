@@ -35,7 +35,7 @@ from pytest_initcheck.probes.torch_inputs import (
 )
 from pytest_initcheck.probes.torch_lazy import drawn as lazily_drawn
 from pytest_initcheck.probes.torch_lazy import lazy_names
-from pytest_initcheck.probes.torch_modules import ModuleStack
+from pytest_initcheck.probes.torch_modules import ModuleStack, NamedParts
 from pytest_initcheck.probes.torch_outputs import has_samples, logits_of, outputs_of, site_of
 from pytest_initcheck.probes.torch_parameters import describe, fingerprint, named_parameters
 from pytest_initcheck.probes.torch_recorder import Recorder
@@ -127,7 +127,7 @@ def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
 
 def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
     for name, tensor in input_tensors(call).items():
-        recorder.add_input(name, tensor)
+        recorder.add_input(name, tensor, units_last=_units_last(module))
     try:
         with stack.watching(), step_by_step(module), MeanMasks(), recorder:
             return module(*call.args, **call.kwargs)
@@ -135,6 +135,14 @@ def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleSta
         raise
     except Exception as error:
         raise unfit(error, call) from error
+
+
+def _units_last(module: nn.Module) -> bool:
+    return isinstance(module, NamedParts) and module.units_last
+
+
+def _path(module: nn.Module, name: str) -> str:
+    return module.path_of(name) if isinstance(module, NamedParts) else path_of(module, name)
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,7 @@ def _record(
         tied = aliases(module)
         described = {
             n: dataclasses.replace(
-                describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis), path=path_of(module, n)
+                describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis), path=_path(module, n)
             )
             for n, t in tensors.items()
         }
@@ -234,6 +242,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
                     recorder.biases,
                     recorder.site_gradients,
                     seed,
+                    -1 if logit_values.dim() < 4 or _units_last(module) else 1,
                 )
             except RuntimeError as error:
                 raise backward_error(error) from error

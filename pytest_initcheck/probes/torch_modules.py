@@ -15,10 +15,33 @@ def plain_name(path: str) -> str:
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
+class NamedParts(nn.Module):
+    """A model whose parts have names that are not torch's: those of a framework that runs on torch.
+
+    Its ``named_modules``, ``named_parameters`` and ``named_buffers`` give these names.
+    """
+
+    units_last = False
+    """Whether images have their channels on the last axis."""
+
+    def own_parameters(self, part: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Yield the parameters that belong to a part and to none inside it."""
+        raise NotImplementedError
+
+    def path_of(self, name: str) -> str:
+        """Return the expression that reaches a parameter in the user's code."""
+        raise NotImplementedError
+
+    def simple(self, part: nn.Module) -> bool:
+        """Tell whether a part does one thing, so that its name says which operation it is."""
+        raise NotImplementedError
+
+
 class ModuleStack:
     """The names of the modules whose forward is running, by global hooks: none on the model."""
 
     def __init__(self, model: nn.Module) -> None:
+        self._model = model
         self._names: dict[int, str] = {}
         for name, module in model.named_modules(remove_duplicate=True):
             self._names[id(module)] = plain_name(name)
@@ -62,7 +85,11 @@ class ModuleStack:
             return op
         module = self._running[-1]
         name = self._names.get(id(module), type(module).__name__)
-        built_in = type(module).__module__.startswith("torch.nn")
-        if built_in and next(module.children(), None) is None and name:
+        if isinstance(self._model, NamedParts):
+            simple = self._model.simple(module)
+        else:
+            built_in = type(module).__module__.startswith("torch.nn")
+            simple = built_in and next(module.children(), None) is None
+        if simple and name:
             return name
         return f"{name}.{op}" if name else op
