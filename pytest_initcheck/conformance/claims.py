@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pytest_initcheck.conformance.reference import Expected
 from pytest_initcheck.conformance.subject import MODE, SEED, Subject, narrowed, with_first
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
+from pytest_initcheck.factory import preserved_global_states, seed_everything
 from pytest_initcheck.probes.protocol import incomplete
 from pytest_initcheck.trace import Site
 
@@ -59,16 +61,16 @@ def draws_leave_the_global_state_to_the_user(subject: Subject) -> None:
 
     def drawn(between: Callable[[], object]) -> object:
         model = subject.model()
-        probe.seed(SEED)
+        _seed(subject)
         between()
         probe.apply(model, [Edit("draw", (name,), (0.5,))], subject.call())
         return probe.fingerprints(model)
 
     def kept() -> None:
-        with probe.preserved():
+        with _preserved(subject):
             probe.apply(subject.model(), [Edit("draw", (name,), (0.5,))], subject.call())
 
-    with probe.preserved():
+    with _preserved(subject):
         wanted = drawn(lambda: None)
         require(wanted == drawn(lambda: None), "seed() does not decide what is drawn")
         require(wanted == drawn(kept), "preserved() does not put the global random state back")
@@ -76,8 +78,20 @@ def draws_leave_the_global_state_to_the_user(subject: Subject) -> None:
         require(wanted == with_trace, "a trace within preserved() changes what is drawn afterwards")
 
 
+def _seed(subject: Subject) -> None:
+    """Seed as a check does: a probe whose framework has no generator of its own draws from numpy's."""
+    seed_everything(SEED)
+    subject.probe.seed(SEED)
+
+
+@contextmanager
+def _preserved(subject: Subject) -> Iterator[None]:
+    with preserved_global_states(), subject.probe.preserved():
+        yield
+
+
 def _preserved_trace(subject: Subject) -> None:
-    with subject.probe.preserved():
+    with _preserved(subject):
         subject.trace(subject.model())
 
 
@@ -270,8 +284,8 @@ def edits_change_what_they_say(subject: Subject) -> None:
     }
     for kind, value in _EDITS.items():
         model = subject.model()
-        with subject.probe.preserved():
-            subject.probe.seed(SEED)
+        with _preserved(subject):
+            _seed(subject)
             subject.probe.apply(model, [Edit(kind, (before.name,), (value,))], subject.call())
         trace = subject.trace(model)
         after = subject.parameter(name, trace)

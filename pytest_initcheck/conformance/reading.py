@@ -23,7 +23,10 @@ EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: its kind, what it reads, its value with samples first and units last."""
+    """One operation: its kind, what it reads, its value with samples first and units last.
+
+    * ``tied``: it chose among equal values, so the gradient of what it reads is not unique.
+    """
 
     kind: str
     reads: tuple[int, ...]
@@ -31,6 +34,7 @@ class Step:
     activation: str | None = None
     layer: str | None = None
     coverage: float = 1.0
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,9 @@ class Reading:
         """Keep the largest of each square of 2x2 pixels."""
         windows = _squares(x.value)
         at = windows.real.argmax(-1)[..., None]
-        return self.note("pool", np.take_along_axis(windows, at, -1)[..., 0], x)
+        ordered = np.sort(windows.real, -1)
+        tied = bool((ordered[..., -1] == ordered[..., -2]).any())
+        return self.note("pool", np.take_along_axis(windows, at, -1)[..., 0], x, tied=tied)
 
     def average_pool(self, x: Seen) -> Seen:
         """Average over each square of 2x2 pixels."""

@@ -159,7 +159,8 @@ def _expected(
 ) -> Expected:
     step = steps[index]
     gradient = None
-    if _depends_on_weights(steps, index):
+    unique = not any(step.tied and index in step.reads for step in steps)
+    if unique and _depends_on_weights(steps, index):
         gradient = moments(_at_site(network, weights, x, index, step.value.shape, difference))
     kernel = f"{step.layer}.kernel" if f"{step.layer}.kernel" in weights else None
     return Expected(
