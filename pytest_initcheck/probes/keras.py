@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from pytest_initcheck.probes.keras_inputs import infer_inputs as inferred
 from pytest_initcheck.probes.keras_layers import Layers, layers_of
 from pytest_initcheck.probes.keras_spelling import apply as make_edits
 from pytest_initcheck.probes.keras_spelling import spell as spell
-from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Trace, Wanted
+from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Site, Trace, Wanted
 
 FRAMEWORK = "keras"
 
@@ -150,7 +150,26 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
     with state.calm(layers), state.generator_kept():
         state.seed(seed)
         seen = backend.trace(model, layers, as_called(model, call), mode, seed, wanted)
-    return dataclasses.replace(seen, framework=FRAMEWORK)
+    return dataclasses.replace(seen, framework=FRAMEWORK, sites=_called_by_layer(seen.sites, layers))
+
+
+def _called_by_layer(sites: tuple[Site, ...], layers: Layers) -> tuple[Site, ...]:
+    """Return the sites with those of layers that do one thing called by the layer alone."""
+    ops: dict[str, set[str]] = {path: set() for path in layers.plain}
+    for site in sites:
+        path, _, op = site.name.partition("#")[0].rpartition(".")
+        if path in ops:
+            ops[path].add(op)
+    alone = {f"{path}.{op}": path for path, (op, *others) in _filled(ops) if not others}
+    renamed = []
+    for site in sites:
+        name, number, count = site.name.partition("#")
+        renamed.append(dataclasses.replace(site, name=f"{alone.get(name, name)}{number}{count}"))
+    return tuple(renamed)
+
+
+def _filled(ops: Mapping[str, set[str]]) -> Iterator[tuple[str, set[str]]]:
+    return ((path, found) for path, found in ops.items() if found)
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:

@@ -7,9 +7,10 @@ their class in this model, as they do in a process that builds it alone.  PYTEST
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +49,7 @@ class Held:
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layers:
     """Everything in a model, each layer and each variable once, in the order of the model."""
 
@@ -62,6 +63,29 @@ class Layers:
     @property
     def states(self) -> tuple[Held, ...]:
         return tuple(each for each in self.held if each.state)
+
+    @property
+    def plain(self) -> frozenset[str]:
+        """The paths of layers without weights and without layers inside them."""
+        outer = {part.outer for part in self.parts}
+        owners = {each.part for each in self.weights}
+        return frozenset(
+            part.path
+            for index, part in enumerate(self.parts)
+            if part.path and index not in outer and index not in owners
+        )
+
+    def place(self, scope: str) -> str:
+        """Return the path of the layer that runs in a name scope of Keras; "" outside of any."""
+        current = 0
+        for name in scope.split("/"):
+            inside = self._inside.get((current, name))
+            current = current if inside is None else inside
+        return self.parts[current].path
+
+    @functools.cached_property
+    def _inside(self) -> Mapping[tuple[int, str], int]:
+        return {(part.outer, part.layer.name): index for index, part in enumerate(self.parts)}
 
 
 def layers_of(model: Any) -> Layers:

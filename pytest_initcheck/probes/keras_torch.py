@@ -20,6 +20,14 @@ from pytest_initcheck.probes.torch_modules import NamedParts
 from pytest_initcheck.trace import Glimpse, Trace, Wanted
 
 
+_NORMS = (
+    (keras.layers.BatchNormalization, "batch_norm"),
+    (keras.layers.LayerNormalization, "layer_norm"),
+    (keras.layers.GroupNormalization, "group_norm"),
+    (keras.layers.RMSNormalization, "rms_norm"),
+)
+
+
 def trace(model: Any, layers: Layers, call: Call, mode: str, seed: int, wanted: Wanted) -> Trace:
     with _asking(layers):
         return probe.trace(_watched(model, layers), call, mode=mode, seed=seed, wanted=wanted)
@@ -63,7 +71,6 @@ class OnTorch(NamedParts):
         # an attribute that is a module would be registered under torch's names
         self.__dict__["model"] = model
         self.layers = layers
-        self._composite = {id(layers.parts[part.outer].layer) for part in layers.parts[1:]}
         self.units_last = units_last
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -107,10 +114,9 @@ class OnTorch(NamedParts):
     def path_of(self, name: str) -> str:
         return next(each.expression for each in self.layers.weights if each.name == name)
 
-    def simple(self, part: nn.Module) -> bool:
-        """Tell whether a part is a layer of Keras without weights and without layers inside it."""
-        inner = type(part).__module__.startswith("keras.") and next(part.parameters(), None) is None
-        return inner and id(part) not in self._composite
+    def whole(self, part: nn.Module) -> str | None:
+        """Return the name of a normalisation, which Keras writes out."""
+        return next((op for kind, op in _NORMS if isinstance(part, kind)), None)
 
 
 def _inner_path(path: str, name: str, module: nn.Module) -> str:

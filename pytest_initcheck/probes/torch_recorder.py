@@ -61,6 +61,7 @@ class Recorder(TorchDispatchMode):
         self.wholly_dead = False
         self.site_gradients = site_gradients
         self._stack = stack
+        stack.sites = self.sites
         self.batch = batch
         self._kept = kept
         self._described = described
