@@ -114,7 +114,10 @@ def sigmoid_by_exp(x):
 
 def stable_sigmoid(x):
     z = x @ W1
-    return np.where(z >= 0, 1 / (1 + np.exp(-np.abs(z))), np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z)))) @ W2
+    return (
+        np.where(z >= 0, 1 / (1 + np.exp(-np.abs(z))), np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))))
+        @ W2
+    )
 
 
 def softmax(x):
@@ -259,21 +262,27 @@ def padded(x):
 
 
 def convolution_by_windows(x):
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2)
+    )
     h = np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, K), 0)
-    pooled = np.lib.stride_tricks.sliding_window_view(h, (2, 2), axis=(1, 2))[:, ::2, ::2].max(axis=(-1, -2))
+    pooled = np.lib.stride_tricks.sliding_window_view(h, (2, 2), axis=(1, 2))[:, ::2, ::2].max(
+        axis=(-1, -2)
+    )
     return pooled.reshape(len(x), -1)
 
 
 def convolution_by_strides(x):
     n, h, w, c = x.shape
     s = x.strides
-    windows = np.lib.stride_tricks.as_strided(x, (n, h - 2, w - 2, 3, 3, c), (s[0], s[1], s[2], s[1], s[2], s[3]))
+    windows = np.lib.stride_tricks.as_strided(
+        x, (n, h - 2, w - 2, 3, 3, c), (s[0], s[1], s[2], s[1], s[2], s[3])
+    )
     return np.tanh(np.tensordot(windows, K, axes=3)).mean(axis=(1, 2))
 
 
 def convolution_by_loops(x):
-    n, h, w, _ = x.shape
+    _, h, w, _ = x.shape
     total = 0
     for i in range(3):
         for j in range(3):
@@ -412,4 +421,9 @@ ESCAPING = {
     and not isinstance(value, type)
     and name not in TRACED
 }
-IMAGE_MODELS = {"convolution_by_windows", "convolution_by_strides", "convolution_by_loops", "pooling_by_reshape"}
+IMAGE_MODELS = {
+    "convolution_by_windows",
+    "convolution_by_strides",
+    "convolution_by_loops",
+    "pooling_by_reshape",
+}
