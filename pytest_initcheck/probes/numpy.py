@@ -183,7 +183,7 @@ def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
     if reason is None:
         gradient, found = backward(layers, reads, seed, skip_last_phi=squashing)
         if wanted.site_gradients:
-            sites.add_gradients(found.deltas)
+            sites.add_gradients(found.deltas, found.outputs)
         sites.add_squared_gradients(found.weights, found.biases)
     parameters = tuple(replace(p, path=path_of(name)) for name, p in sites.parameters.items())
 
