@@ -244,7 +244,7 @@ class _Run:
     def _check_first(self, trace: Trace) -> None:
         seen = any(map(nonlinear, trace.sites)) or known_linear(trace)
         if not seen and self.subject.only is None:
-            show = "show it with ic.numpy.tap, or " if trace.framework == "numpy" else ""
+            show = "show it with ic.numpy.tap, or " if trace.tapped else ""
             raise ModelError(
                 "no activation was seen in the forward pass, so saturation, dead units and variance "
                 f"have nothing to say; {show}for a linear model ask for only=['finite', 'inputs'] in "

@@ -68,11 +68,11 @@ def nonlinear(site: Site) -> bool:
 def known_linear(trace: Trace) -> bool:
     """Tell whether every operation was seen, some bear weights, and none is of a kind without a name.
 
-    Scale, inputs and gradients of such a model are judged as of any other. A numpy function shows only
-    what it taps.
+    Scale, inputs and gradients of such a model are judged as of any other. A function that
+    taps may do more than it shows.
     """
     kinds = {site.kind for site in trace.sites}
-    return trace.framework != "numpy" and "linear" in kinds and "other" not in kinds
+    return not trace.tapped and "linear" in kinds and "other" not in kinds
 
 
 def exempt_inputs(trace: Trace) -> frozenset[int]:

@@ -256,7 +256,7 @@ class Trace:
     ``output`` and ``logits`` are site indices (-1 if the output was not seen); the logits are the
     input of a closing sigmoid, tanh or softmax.  ``returned`` are the sites of everything that the
     model returned with a batch axis.  ``unobserved`` pairs a place with the reason why
-    nothing could be measured there.
+    nothing could be measured there.  ``tapped``: the model shows what it chose to, and may do more.
     """
 
     framework: str
@@ -271,6 +271,7 @@ class Trace:
     returned: tuple[int, ...] = ()
     sensitivity: Sensitivity | None = None
     training: Training | None = None
+    tapped: bool = False
 
     @property
     def elements(self) -> int:

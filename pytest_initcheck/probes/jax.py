@@ -87,7 +87,7 @@ def _draws_nothing(flat: Any) -> bool:
     """Tell whether the entries have at most two values, as constants and identities do."""
     values = 2 if flat.size >= _MANY else 1  # two numbers are two values whatever drew them
     if flat.size == 0 or len(np.unique(flat[:_FEW_SAMPLED])) > values:
-        return flat.size == 0
+        return bool(flat.size == 0)
     return bool(((flat == flat.min()) | (flat == flat.max())).all())
 
 

@@ -165,7 +165,7 @@ def _of_variable(model: Any, path: tuple[Any, ...], variable: Any) -> Held:
     def put(value: Any) -> None:
         place[...] = value
 
-    return Held(".".join(map(str, path)), text, variable[...], put)
+    return Held(".".join(map(str, path)), f"{text}[...]", variable[...], put)
 
 
 def _linen(model: Any, mode: str) -> Functional:

@@ -127,7 +127,7 @@ def _gather(eqn: JaxprEqn) -> Translated:
     table, ids = (variable.aval.shape for variable in eqn.invars)
     collapsed = tuple(numbers.collapsed_slice_dims)
     whole = len(collapsed) == 1 and collapsed == tuple(numbers.start_index_map)
-    if not whole or getattr(numbers, "operand_batching_dims", ()):
+    if not whole or numbers.operand_batching_dims:
         return Translated("slice", order=(0,))
     axis = collapsed[0]
     others = all(sizes[d] == table[d] for d in range(len(table)) if d != axis)

@@ -25,7 +25,7 @@ LAYERS = (
     ("initializers", "libraries", "parametrize", "runs"),
     ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
-    ("evidence", "report", "remedies", "costs", "choices", "misfits"),
+    ("conformance", "evidence", "report", "remedies", "costs", "choices", "misfits"),
     ("explain", "sentences", "layer_causes", "unit_variance"),
     ("outcomes", "tensor_causes", "growth_causes", "score_causes", "subject"),
     ("causes", "first_wrong"),
@@ -58,7 +58,13 @@ ROOMS = {
     "pytest": r"plugin|collection|console|fixture|progress|run_course|session",
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
-    "torch": r"probes\.torch(_\w+)?",
+    "torch": r"probes\.(torch(_\w+)?|keras_torch)",
+    "jax": r"probes\.(jax(_\w+)?|keras_jax)",
+    "keras": r"probes\.keras(_\w+)?",
+    "tensorflow": r"probes\.(tensorflow(_\w+)?|keras_tensorflow)",
+    "flax": r"nobody",
+    "equinox": r"nobody",
+    "haiku": r"nobody",
     "torchvision": r"nobody",
     "timm": r"nobody",
     "transformers": r"nobody",
@@ -70,6 +76,8 @@ ROOMS = {
 
 LATE_ROOMS = {
     "torch": r"(networks|libraries)\.\w+",
+    "jax": r"networks\.\w+",
+    "keras": r"networks\.\w+",
     "torchvision": r"libraries\.torchvision(_\w+)?",
     "timm": r"libraries\.timm",
     "transformers": r"libraries\.transformers(_\w+)?",
@@ -82,7 +90,7 @@ LATE_ROOMS = {
 STDLIB_ONLY = ("errors", "config", "declare", "specs")
 """Imported at start-up or by user modules: no numpy, Hypothesis or framework behind them."""
 
-FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries")
+FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries", "conformance")
 JUDGING_SIDE = (
     "invariants",
     "evidence",
@@ -221,7 +229,7 @@ def heavy_at_start_up(modules: Mapping[str, str]) -> list[str]:
             continue
         own = item.target.removeprefix("own:")
         if own == item.target:
-            heavy = own.split(".")[0] in ("numpy", "hypothesis", "torch", "pytest")
+            heavy = own.split(".")[0] in ("numpy", "hypothesis", "torch", "jax", "keras", "pytest")
             if heavy and (item.module, own) != ("plugin", "pytest"):
                 wrong.append(str(item))
         elif own not in STDLIB_ONLY:

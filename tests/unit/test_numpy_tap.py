@@ -275,10 +275,10 @@ def test_a_tap_without_an_array_input_reads_nothing():
     assert result.sites[0].reads == ()
 
 
-def test_a_lost_trace_is_an_error_and_no_pass():
+def test_a_tap_that_shows_no_activation_is_an_error_and_no_pass():
     def factory(rng):
         w = rng.normal(size=(32, 3))
-        return lambda x: np.tanh(x @ w)
+        return lambda x: np.tanh(ic.numpy.tap("fc", x @ w, weight=w))
 
     report = ic.check(factory, inputs=ic.normal(32))
     assert report.verdict == "error"

@@ -1,0 +1,429 @@
+"""How hand-written networks are spelled in NumPy: forward functions of x, by name."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+rng = np.random.default_rng(7)
+W1, W2 = rng.normal(0, 0.4, (12, 16)), rng.normal(0, 0.35, (16, 5))
+b1, b2 = rng.normal(0, 0.1, 16), rng.normal(0, 0.1, 5)
+LAYERS = [(W1, b1), (W2, b2)]
+K = rng.normal(0, 0.3, (3, 3, 2, 4))
+IMAGES = rng.normal(size=(6, 8, 8, 2))
+X = rng.normal(size=(6, 12))
+
+
+def maximum(x):
+    return np.maximum(x @ W1 + b1, 0) @ W2 + b2
+
+
+def mask_multiply(x):
+    h = x @ W1 + b1
+    return (h * (h > 0)) @ W2
+
+
+def where(x):
+    h = x.dot(W1) + b1
+    return np.where(h > 0, h, 0.0).dot(W2)
+
+
+def in_place_mask(x):
+    h = x @ W1 + b1
+    h[h < 0] = 0
+    return h @ W2
+
+
+def in_place_leaky(x):
+    h = x @ W1
+    h += b1
+    h[h < 0] *= 0.01
+    return h @ W2
+
+
+def in_place_elu(x):
+    h = x @ W1 + b1
+    low = h < 0
+    h[low] = np.exp(h[low]) - 1
+    return h @ W2
+
+
+def out_traced(x):
+    h = x @ W1
+    np.add(h, b1, out=h)
+    np.maximum(h, 0, out=h)
+    return h @ W2
+
+
+def clip(x):
+    return np.clip(x @ W1 + b1, 0, 6) @ W2
+
+
+def clip_method(x):
+    return (x @ W1 + b1).clip(0) @ W2
+
+
+def clip_none(x):
+    return np.clip(x @ W1, None, 1.0) @ W2
+
+
+def fmax(x):
+    return np.fmax(0, np.dot(x, W1)) @ W2
+
+
+def leaky(x):
+    h = x @ W1
+    return np.maximum(0.1 * h, h) @ W2
+
+
+def relu_by_abs(x):
+    h = x @ W1
+    return (0.5 * (h + abs(h))) @ W2
+
+
+def einsum(x):
+    h = np.tanh(np.einsum("bi,ij->bj", x, W1) + b1)
+    return np.einsum("...i,ij", h, W2)
+
+
+def einsum_three(x):
+    return np.einsum("bi,ij,jk->bk", x, W1, W2)
+
+
+def einsum_outer(x):
+    h = np.tanh(x @ W1)
+    return np.einsum("bi,bj->bij", h, h).reshape(len(x), -1)
+
+
+def tensordot(x):
+    return np.tensordot(np.tanh(np.tensordot(x, W1, axes=1)), W2, axes=([1], [0]))
+
+
+def inner_and_outer_shapes(x):
+    return np.inner(np.tanh(np.inner(x, W1.T)), W2.T.copy())
+
+
+def astype(x):
+    return np.tanh(x.astype(np.float32) @ W1.astype(np.float32)) @ W2.astype("f4")
+
+
+def sigmoid_by_exp(x):
+    return (1 / (1 + np.exp(-(x @ W1)))) @ W2
+
+
+def stable_sigmoid(x):
+    z = x @ W1
+    return (
+        np.where(z >= 0, 1 / (1 + np.exp(-np.abs(z))), np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))))
+        @ W2
+    )
+
+
+def softmax(x):
+    z = np.tanh(x @ W1) @ W2
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(x):
+    z = np.tanh(x @ W1) @ W2
+    z = z - np.max(z, -1, keepdims=True)
+    return z - np.log(np.sum(np.exp(z), axis=-1, keepdims=True))
+
+
+def softplus(x):
+    return np.logaddexp(0, x @ W1) @ W2
+
+
+def log1p_softplus(x):
+    return np.log1p(np.exp(x @ W1)) @ W2
+
+
+def gelu_tanh(x):
+    h = x @ W1
+    return (0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))) @ W2
+
+
+def silu(x):
+    h = x @ W1
+    return (h / (1 + np.exp(-h))) @ W2
+
+
+def piecewise(x):
+    h = x @ W1
+    return np.piecewise(h, [h < 0, h >= 0], [lambda v: 0.1 * v, lambda v: v]) @ W2
+
+
+def piecewise_otherwise(x):
+    h = x @ W1
+    return np.piecewise(h, [h < 0], [0, lambda v: v]) @ W2
+
+
+def select(x):
+    h = x @ W1
+    return np.select([h < 0, h > 6], [0.1 * h, 6.0], default=h) @ W2
+
+
+def layer_norm(x):
+    h = np.maximum(x @ W1, 0)
+    h = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-5)
+    return h @ W2
+
+
+def standardised(x):
+    h = x @ W1
+    return ((h - np.mean(h, axis=0)) / (np.std(h, axis=0) + 1e-3)) @ W2
+
+
+def l2_normalised(x):
+    h = np.tanh(x @ W1)
+    return (h / np.linalg.norm(h, axis=1, keepdims=True)) @ W2
+
+
+def concatenate(x):
+    h = np.concatenate([x[:, :6], np.tanh(x[:, 6:])], axis=1)
+    return np.hstack([h @ W1[:, :8], np.maximum(h @ W1[:, 8:], 0)]) @ W2
+
+
+def stack(x):
+    h = np.stack([np.tanh(x @ W1), np.sin(x @ W1)], axis=1)
+    return h.mean(axis=1) @ W2
+
+
+def split(x):
+    a, gate = np.split(x @ W1, 2, axis=1)
+    return a * (1 / (1 + np.exp(-gate)))
+
+
+def homogeneous_bias(x):
+    return np.tanh(np.c_[x, np.ones(len(x))] @ np.vstack([W1, b1])) @ W2
+
+
+def homogeneous_by_hstack(x):
+    return np.tanh(np.hstack([x, np.ones((len(x), 1))]) @ np.vstack([W1, b1])) @ W2
+
+
+def loop_over_layers(x):
+    for w, b in LAYERS[:-1]:
+        x = np.maximum(0, x @ w + b)
+    w, b = LAYERS[-1]
+    return x @ w + b
+
+
+def residual(x):
+    h = x @ W1
+    for _ in range(3):
+        h = h + np.maximum(h, 0) @ W2 @ W2.T
+    return h
+
+
+def transposed_batch(x):
+    a = W1.T @ x.T + b1[:, None]
+    return (W2.T @ np.tanh(a)).T
+
+
+def recurrent(x):
+    h = np.zeros((x.shape[0], 16))
+    for t in range(3):
+        h = np.tanh(x[:, 4 * t : 4 * t + 4] @ W1[:4] + h @ W1.T @ W1 + b1)
+    return h @ W2
+
+
+def accumulated(x):
+    total = np.zeros((len(x), 16))
+    for part in range(3):
+        total += x[:, part::3] @ W1[part::3]
+    return np.tanh(total) @ W2
+
+
+def zeros_like(x):
+    out = np.zeros_like(x)
+    out[:, :6] = np.tanh(x[:, 6:])
+    out[:, 6:] = np.maximum(x[:, :6], 0)
+    return out @ W1 @ W2
+
+
+def view_written(x):
+    h = x @ W1
+    left = h[:, :8]
+    left[left < 0] = 0
+    right = h[:, 8:]
+    right *= 0.5
+    return h @ W2
+
+
+def rolled(x):
+    return np.tanh(np.roll(x, 1, axis=1) @ W1) @ W2
+
+
+def padded(x):
+    return np.tanh(np.pad(x[:, :10], ((0, 0), (1, 1))) @ W1) @ W2
+
+
+def convolution_by_windows(x):
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2)
+    )
+    h = np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, K), 0)
+    pooled = np.lib.stride_tricks.sliding_window_view(h, (2, 2), axis=(1, 2))[:, ::2, ::2].max(
+        axis=(-1, -2)
+    )
+    return pooled.reshape(len(x), -1)
+
+
+def convolution_by_strides(x):
+    n, h, w, c = x.shape
+    s = x.strides
+    windows = np.lib.stride_tricks.as_strided(
+        x, (n, h - 2, w - 2, 3, 3, c), (s[0], s[1], s[2], s[1], s[2], s[3])
+    )
+    return np.tanh(np.tensordot(windows, K, axes=3)).mean(axis=(1, 2))
+
+
+def convolution_by_loops(x):
+    _, h, w, _ = x.shape
+    total = 0
+    for i in range(3):
+        for j in range(3):
+            total = total + x[:, i : h - 2 + i, j : w - 2 + j] @ K[i, j]
+    return np.maximum(total, 0).sum((1, 2))
+
+
+def pooling_by_reshape(x):
+    n, h, w, c = x.shape
+    return np.tanh(x.reshape(n, h // 2, 2, w // 2, 2, c).max(axis=(2, 4)) @ K[0, 0]).reshape(n, -1)
+
+
+def max_of_two(x):
+    h = (x @ W1).reshape(len(x), 8, 2)
+    return h.max(-1) @ W2[:8]
+
+
+def attention(x):
+    t = x.reshape(len(x), 3, 4)
+    q, k, v = t @ W1[:4, :4], t @ W1[:4, 4:8], t @ W1[:4, 8:12]
+    scores = q @ k.transpose(0, 2, 1) / math.sqrt(4)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return (weights / weights.sum(-1, keepdims=True) @ v).reshape(len(x), -1)
+
+
+def masked_attention(x):
+    t = x.reshape(len(x), 3, 4)
+    scores = np.einsum("btd,bsd->bts", t, t)
+    scores[:, np.triu_indices(3, 1)[0], np.triu_indices(3, 1)[1]] = -1e9
+    scores -= scores.max(-1, keepdims=True)
+    weights = np.exp(scores)
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("bts,bsd->btd", weights, t).reshape(len(x), -1) @ W1
+
+
+def converted_weights(x):
+    return np.tanh(x @ np.asarray(W1)) @ np.array(W2)
+
+
+def scaled_weights(x):
+    return np.tanh(x @ (W1 * math.sqrt(2 / 12))) @ W2
+
+
+def normalised_weights(x):
+    return np.tanh(x @ (W1 / np.linalg.norm(W1, axis=0))) @ W2
+
+
+def prefactor_out(x):
+    return np.multiply(x @ W1, 0.5, where=x @ W1 > 0, out=np.zeros_like(x @ W1)) @ W2
+
+
+def sorted_values(x):
+    return np.tanh(np.sort(x @ W1, axis=-1)) @ W2
+
+
+def one_number(x):
+    h = x @ W1
+    return h / (1 + np.abs(h)) * (h.size / h.shape[0] / h.ndim) @ W2
+
+
+TRACED = {
+    name: value
+    for name, value in list(globals().items())
+    if callable(value) and getattr(value, "__module__", "") == __name__ and not isinstance(value, type)
+}
+
+
+# -- what leaves the trace -----------------------------------------------------------------------
+
+
+def asarray(x):
+    return np.tanh(np.asarray(x) @ W1) @ W2
+
+
+def array_copy(x):
+    h = np.array(x @ W1)
+    return np.maximum(h, 0) @ W2
+
+
+def preallocated(x):
+    out = np.zeros((len(x), 16))
+    out[:] = np.tanh(x @ W1)
+    return out @ W2
+
+
+def preallocated_rows(x):
+    out = np.empty((len(x), 16))
+    for i in range(len(x)):
+        out[i] = np.tanh(x[i] @ W1)
+    return out @ W2
+
+
+def array_of_rows(x):
+    return np.array([np.tanh(row @ W1) for row in x]) @ W2
+
+
+def math_loop(x):
+    h = x @ W1
+    return np.array([[math.tanh(v) for v in row] for row in h]) @ W2
+
+
+def vectorized(x):
+    return np.vectorize(lambda v: max(0.0, v))(x @ W1) @ W2
+
+
+def hidden_escape(x):
+    h = x @ W1
+    return (h + np.maximum(np.asarray(h), 0)) @ W2
+
+
+def dot_into_plain(x):
+    out = np.empty((len(x), 16))
+    np.dot(x, W1, out=out)
+    return np.maximum(out, 0) @ W2
+
+
+def add_into_plain(x):
+    out = np.empty((len(x), 16))
+    np.add(x @ W1, b1, out=out)
+    return np.maximum(out, 0) @ W2
+
+
+def one_float(x):
+    return (x @ W1) * float(x.mean())
+
+
+def plain_index(x):
+    return np.eye(3)[(x @ W1).argmax(1) % 3]
+
+
+ESCAPING = {
+    name: value
+    for name, value in list(globals().items())
+    if callable(value)
+    and getattr(value, "__module__", "") == __name__
+    and not isinstance(value, type)
+    and name not in TRACED
+}
+IMAGE_MODELS = {
+    "convolution_by_windows",
+    "convolution_by_strides",
+    "convolution_by_loops",
+    "pooling_by_reshape",
+}
