@@ -46,8 +46,8 @@ def folded(trace: Trace, wholes: Iterable[Whole]) -> Trace:
     names: Counter[str] = Counter(site.name for site in kept if site.index not in ends)
     sites = []
     for site in kept:
-        whole = ends.get(site.index)
-        if whole is not None:
+        if site.index in ends:
+            whole = ends[site.index]
             names[whole.name] += 1
             count = names[whole.name]
             site = replace(

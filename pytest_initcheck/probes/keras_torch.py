@@ -19,7 +19,6 @@ from pytest_initcheck.probes.keras_layers import Layers, layers_of
 from pytest_initcheck.probes.torch_modules import NamedParts
 from pytest_initcheck.trace import Glimpse, Trace, Wanted
 
-
 _NORMS = (
     (keras.layers.BatchNormalization, "batch_norm"),
     (keras.layers.LayerNormalization, "layer_norm"),
@@ -92,7 +91,7 @@ class OnTorch(NamedParts):
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]  # torch says Parameter
+    ) -> Iterator[tuple[str, nn.Parameter]]:
         if not recurse:
             return
         for each in self.layers.weights:
