@@ -140,7 +140,7 @@ def _attributes(owner: Any, expression: str, kind: type) -> Iterator[tuple[Any, 
     apart = dict(owner.named_children()) if hasattr(owner, "named_children") else {}
     seen: set[int] = set()
     for name, value in sorted({**vars(owner), **apart}.items(), key=lambda pair: pair[0][0] == "_"):
-        if name in _COLLECTIONS:
+        if name in _COLLECTIONS or name.startswith("_self_"):
             continue
         public = name.lstrip("_")
         shown = public if getattr(owner, public, None) is value else name
@@ -154,7 +154,7 @@ _COLLECTIONS = frozenset(
     {"_layers", "_modules", "_functional", "_trainable_variables"}
     | {"_non_trainable_variables", "_torch_params", "_seed_generators", "_metrics"}
 )
-"""Where Keras and torch keep once more what the user's code has in places of its own."""
+"""Where Keras, torch and TensorFlow (``_self_``) keep once more what the user's code has in places of its own."""
 
 
 def _items(value: Any, expression: str, kind: type, depth: int = 0) -> Iterator[tuple[Any, str]]:
@@ -243,7 +243,8 @@ def _trained(parts: tuple[Part, ...]) -> frozenset[int]:
     flags = [(part.layer, part.layer.trainable) for part in parts]
     variables = [(v, v.trainable) for v in model.variables]
     try:
-        model.trainable = True
+        for layer, _ in flags:  # on TensorFlow a Sequential does not pass its flag on
+            layer.trainable = True
         return frozenset(id(v) for v in model.trainable_variables)
     finally:
         for layer, flag in flags:  # outer layers first: they pass their flag on
