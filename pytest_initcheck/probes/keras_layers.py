@@ -154,7 +154,10 @@ _COLLECTIONS = frozenset(
     {"_layers", "_modules", "_functional", "_trainable_variables"}
     | {"_non_trainable_variables", "_torch_params", "_seed_generators", "_metrics"}
 )
-"""Where Keras, torch and TensorFlow (``_self_``) keep once more what the user's code has in places of its own."""
+"""Where Keras and torch keep once more what the user's code has in places of its own.
+
+TensorFlow does so under names that start with ``_self_``.
+"""
 
 
 def _items(value: Any, expression: str, kind: type, depth: int = 0) -> Iterator[tuple[Any, str]]:
