@@ -113,20 +113,20 @@ def judge(subject: Subject, watch: Watch | None = None) -> Report:
     __tracebackhide__ = True
     started = time.perf_counter()
     subject.invariants  # noqa: B018  # an unknown name raises
-    with preserved_global_states():
-        try:
+    try:
+        with preserved_global_states():
             evidence = evidence_of(subject, watch)
             report = summed_up(subject, evidence, bench_for(subject, evidence, watch))
-        except ModelError as error:
-            report = Report(
-                id=subject.id,
-                framework=None,
-                verdict="error",
-                root_seed=subject.root_seed,
-                error=str(error),
-                error_traceback=error.traceback_text,
-                example=canonical(subject.example) or None,
-                strict=subject.strict,
-                frameworks=framework_versions(),
-            )
+    except ModelError as error:
+        report = Report(
+            id=subject.id,
+            framework=None,
+            verdict="error",
+            root_seed=subject.root_seed,
+            error=str(error),
+            error_traceback=error.traceback_text,
+            example=canonical(subject.example) or None,
+            strict=subject.strict,
+            frameworks=framework_versions(),
+        )
     return replace(report, seconds=time.perf_counter() - started)

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import random
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,7 @@ from pytest_initcheck import probes
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.probes.tracebacks import user_traceback
 
-_FILLED = ("rng", "generator", "key")
+_FILLED = ("rng", "generator", "key", "rngs")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def is_factory(candidate: Any) -> bool:
 
 
 def filled_parameter(factory: Callable[..., Any], example: Mapping[str, Any]) -> str | None:
-    """Return the name of the parameter that the engine fills: rng, generator, key or None.
+    """Return the name of the parameter that the engine fills: rng, generator, key, rngs or None.
 
     Raises ConfigError for other parameters that nothing gives a value to.
     """
@@ -134,7 +135,7 @@ def filled_parameter(factory: Callable[..., Any], example: Mapping[str, Any]) ->
         )
     raise ConfigError(
         f"{name} needs arguments ({', '.join(required)}); a factory takes none, or one of rng, "
-        "generator, key. Bind the others with functools.partial, parametrize or @ic.family"
+        "generator, key, rngs. Bind the others with functools.partial, parametrize or @ic.family"
     )
 
 
@@ -171,10 +172,16 @@ def _called(factory: Callable[..., Any], name: str | None, seed: int, example: M
 
 
 def generator(name: str, seed: int) -> Any:
-    """Return what a parameter of this name is filled with: rng, generator or key."""
+    """Return what a parameter of this name is filled with: rng, generator, key or rngs."""
     if name == "rng":
         return np.random.default_rng(seed)
-    if name == "key":
-        # the raw form of a JAX key, which needs no JAX to be made
-        return np.array([seed >> 32, seed & 0xFFFFFFFF], dtype=np.uint32)
-    return probes.named("torch").generator(seed)
+    if name == "generator":
+        return probes.named("torch").generator(seed)
+    key = probes.named("jax").generator(seed) if "jax" in sys.modules else _raw_key(seed)
+    nnx = sys.modules.get("flax.nnx")
+    return nnx.Rngs(key) if name == "rngs" and nnx is not None else key
+
+
+def _raw_key(seed: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Return the raw form of a JAX key, which needs no JAX to be made."""
+    return np.array([seed >> 32, seed & 0xFFFFFFFF], dtype=np.uint32)

@@ -49,7 +49,8 @@ def readers(trace: Trace) -> tuple[tuple[int, ...], ...]:
 
 _NONLINEAR = (
     *("abs", "amax", "amin", "cos", "exp", "exp2", "expm1", "log", "log1p", "max", "maximum"),
-    *("min", "minimum", "pow", "sqrt", "square", "where", "_cdist_forward", "max_pool2d_with_indices"),
+    *("min", "minimum", "pow", "sqrt", "square", "where", "_cdist_forward"),
+    *("max_pool1d", "max_pool2d", "max_pool3d"),
 )
 
 

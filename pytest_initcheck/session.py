@@ -30,7 +30,7 @@ from pytest_initcheck.report.terminal import cost, first_lines, listing
 from pytest_initcheck.run_course import RunCourse
 from pytest_initcheck.sequential import claim_error_bound
 
-_FRAMEWORKS = ("torch", "numpy")
+_FRAMEWORKS = ("torch", "jax", "keras", "numpy")
 _NOTHING_DECLARED = (
     "no model is declared: decorate a function that returns one with @ic.model(inputs=...), in a test "
     "file or models.py, or pass --initcheck-model pkg.mod:name"

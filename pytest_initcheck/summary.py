@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from importlib.metadata import version
 
 from pytest_initcheck import sequential
 from pytest_initcheck.choices import notes_on
@@ -19,10 +18,14 @@ from pytest_initcheck.site_rows import rows
 from pytest_initcheck.subject import Evidence, Subject
 from pytest_initcheck.trace import CHAOTIC
 
+_FRAMEWORKS = ("torch", "jax", "flax", "equinox", "haiku", "keras", "tensorflow", "numpy")
+
 
 def framework_versions() -> dict[str, str]:
     """Return the versions of the frameworks that this process has imported."""
-    return {name: version(name) for name in ("torch", "numpy") if name in sys.modules}
+    # not those of the distributions: TensorFlow's has several names
+    found = {name: getattr(sys.modules.get(name), "__version__", "") for name in _FRAMEWORKS}
+    return {name: version for name, version in found.items() if version}
 
 
 def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 
 import hypothesis
 import hypothesis.strategies
@@ -23,5 +24,5 @@ hypothesis.settings.register_profile("same", derandomize=True, database=None, de
 hypothesis.settings.load_profile("same")
 
 for found in pkgutil.walk_packages(pytest_initcheck.__path__, "pytest_initcheck."):
-    if ".torch" not in found.name:
+    if not re.search(r"\.probes\.(torch|jax|keras|tensorflow)", found.name):
         importlib.import_module(found.name)

@@ -13,7 +13,17 @@ from pytest_initcheck.sequential import FATAL_P0, FATAL_P1
 from pytest_initcheck.trace import Trace
 
 NAME = "finite"
-_TAKE_BACK = ("logsumexp", "amax", "max", "max_pool1d", "max_pool2d_with_indices", "topk", "exp", "exp2")
+_TAKE_BACK = (
+    "logsumexp",
+    "amax",
+    "max",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "topk",
+    "exp",
+    "exp2",
+)
 
 _ENDS = ("softmax", "slice")
 """A part that is finite is one that was left unmasked."""

@@ -1,7 +1,7 @@
-"""Specifications of networks, and the factories that build them for numpy and torch.
+"""Specifications of networks, and the factories that build them for each framework.
 
 A specification is a small frozen value whose text has no address in it; weights are drawn by the
-factory, never stored.  torch is imported when a torch network is built.  PYTEST_DONT_REWRITE
+factory, never stored.  A framework is imported when a network is built for it.  PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dense networks: their specification, built for numpy and torch.  PYTEST_DONT_REWRITE"""
+"""Dense networks: their specification, built for every framework.  PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from pytest_initcheck.initializers import lecun_normal
 from pytest_initcheck.initializers.layer_kinds import dense
 from pytest_initcheck.initializers.layers import Layer
 from pytest_initcheck.initializers.schemes import Scheme
-from pytest_initcheck.networks.frameworks import Framework, checked_framework, factory_of
+from pytest_initcheck.networks import jax_layers, keras_layers
+from pytest_initcheck.networks.frameworks import (
+    Framework,
+    checked_framework,
+    factory_of,
+    not_numpy,
+)
 from pytest_initcheck.networks.torch_layers import linear, torch_activation, torch_nn
 
 NumpyLayer = tuple[Array, Array | None, str | None]
@@ -43,7 +49,7 @@ class NetworkSpec:
 
     * ``first_gain``: the first layer is N(0, first_gain^2 / fan_in) instead of ``scheme``; see
       :meth:`for_inputs`.
-    * ``batch_norm`` normalises every hidden layer before its activation; torch only.
+    * ``batch_norm`` normalises every hidden layer before its activation; numpy has none.
 
     Raises ConfigError for what cannot be built.
     """
@@ -62,8 +68,8 @@ class NetworkSpec:
             raise ConfigError(f"{self.activation} halves its input; choose an elementwise activation")
         if len(self.widths) < 2 or any(width < 1 for width in self.widths):
             raise ConfigError(f"widths run from features to outputs, each at least 1; got {self.widths}")
-        if self.batch_norm and self.framework == "numpy":
-            raise ConfigError("batch_norm needs framework='torch': a numpy layer list has no such layer")
+        if self.batch_norm:
+            not_numpy("batch_norm", self.framework)
 
     @property
     def features(self) -> int:
@@ -116,6 +122,7 @@ class NetworkSpec:
 
         * numpy: ``factory(rng)`` returns the list of layers ``(W, b, activation)``.
         * torch: ``factory()`` returns an ``nn.Sequential`` drawn from torch's global generator.
+        * jax: ``factory(rng)`` returns (apply, params), keras a ``keras.Sequential``.
 
         Raises ConfigError for an unknown framework.
 
@@ -124,7 +131,7 @@ class NetworkSpec:
         [((8, 16), 'relu'), ((16, 4), None)]
         """
         spec = replace(self, framework=checked_framework(framework or self.framework))
-        return factory_of(spec, build_torch, build_numpy)
+        return factory_of(spec, numpy=build_numpy, torch=build_torch, jax=build_jax, keras=build_keras)
 
 
 def _widths_text(widths: tuple[int, ...]) -> str:
@@ -177,3 +184,45 @@ def build_torch(spec: NetworkSpec) -> Any:
             modules += [nn.BatchNorm1d(layer.units)] if spec.batch_norm else []
             modules.append(torch_activation(spec.activation))
     return nn.Sequential(*modules)
+
+
+def build_jax(spec: NetworkSpec, rng: np.random.Generator) -> tuple[Callable[..., Any], Any]:
+    """Return (apply, params) of a fresh draw.
+
+    Raises ModelError where JAX is not installed.
+    """
+    phi = jax_layers.jax_activation(spec.activation)
+    params = {
+        f"layer{index}": jax_layers.drawn(rng, layer, scheme, bias=spec.bias)
+        for index, (layer, scheme) in enumerate(zip(spec.layers, spec.schemes, strict=True))
+    }
+    for index, units in enumerate(spec.widths[1:-1]):
+        params |= {f"norm{index}": jax_layers.norm(units)} if spec.batch_norm else {}
+
+    def apply(params: Any, x: Any) -> Any:
+        for index in range(spec.depth - 1):
+            x = jax_layers.dense(params[f"layer{index}"], x)
+            x = jax_layers.batch_norm(params[f"norm{index}"], x) if spec.batch_norm else x
+            x = phi(x)
+        return jax_layers.dense(params[f"layer{spec.depth - 1}"], x)
+
+    return apply, params
+
+
+def build_keras(spec: NetworkSpec, rng: np.random.Generator) -> Any:
+    """Return a ``keras.Sequential`` of a fresh draw, the activations a part of its layers.
+
+    Raises ModelError where Keras is not installed.
+    """
+    keras = keras_layers.keras_module()
+    phi = keras_layers.keras_activation(spec.activation)
+    parts: list[Any] = [keras.Input((spec.features,))]
+    for index, (layer, scheme) in enumerate(zip(spec.layers, spec.schemes, strict=True)):
+        name, hidden = f"layer{index}", index < spec.depth - 1
+        fused = phi if hidden and not spec.batch_norm else None
+        parts.append(
+            keras_layers.linear(rng, layer, scheme, name=name, activation=fused, bias=spec.bias)
+        )
+        if hidden and spec.batch_norm:
+            parts += [keras.layers.BatchNormalization(name=f"norm{index}"), keras.layers.Activation(phi)]
+    return keras.Sequential(parts)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pytest_initcheck.errors import ConfigError, did_you_mean
 
-Framework = Literal["numpy", "torch"]
+Framework = Literal["numpy", "torch", "jax", "keras"]
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 
 
@@ -39,19 +39,37 @@ def checked_framework(framework: str) -> Framework:
     raise ConfigError(f"unknown framework {framework!r}{did_you_mean(framework, FRAMEWORKS)}")
 
 
+def not_numpy(what: str, framework: Framework) -> None:
+    """Raise ConfigError where numpy is asked for what no list of layers has.
+
+    >>> not_numpy("a transformer", "torch")
+    """
+    if framework == "numpy":
+        raise ConfigError(f"{what} needs framework='torch', 'jax' or 'keras'")
+
+
 def factory_of(
     spec: Spec,
-    build_torch: Callable[[Spec], Any],
-    build_numpy: Callable[[Spec, np.random.Generator], Any],
+    *,
+    torch: Callable[[Spec], Any],
+    jax: Callable[[Spec, np.random.Generator], Any],
+    keras: Callable[[Spec, np.random.Generator], Any],
+    numpy: Callable[[Spec, np.random.Generator], Any] | None = None,
 ) -> Callable[..., Any]:
-    """Return a factory that bears the specification's text as its name."""
+    """Return a factory that bears the specification's text as its name.
 
-    def numpy_network(rng: np.random.Generator) -> Any:
-        return build_numpy(spec, rng)
+    torch draws from its own generator, the others from a parameter ``rng``.
+    """
+    from_rng = {"numpy": numpy, "jax": jax, "keras": keras}
+
+    def network(rng: np.random.Generator) -> Any:
+        build = from_rng[spec.framework]
+        assert build is not None  # a specification refuses what it cannot be built for
+        return build(spec, rng)
 
     def torch_network() -> Any:
-        return build_torch(spec)
+        return torch(spec)
 
-    chosen: Callable[..., Any] = numpy_network if spec.framework == "numpy" else torch_network
+    chosen: Callable[..., Any] = torch_network if spec.framework == "torch" else network
     chosen.__name__ = chosen.__qualname__ = spec.text
     return chosen

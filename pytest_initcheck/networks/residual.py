@@ -1,4 +1,4 @@
-"""Residual networks of dense blocks, built for numpy and torch.  PYTEST_DONT_REWRITE"""
+"""Residual networks of dense blocks, built for every framework.  PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from pytest_initcheck.distributions import Normal
 from pytest_initcheck.errors import ConfigError, did_you_mean
 from pytest_initcheck.initializers import lecun_normal, zeros
 from pytest_initcheck.initializers.layer_kinds import dense
+from pytest_initcheck.initializers.layers import Layer
 from pytest_initcheck.initializers.schemes import Scheme
-from pytest_initcheck.networks.frameworks import Framework, checked_framework, factory_of
+from pytest_initcheck.networks import jax_layers, keras_layers
+from pytest_initcheck.networks.frameworks import (
+    Framework,
+    checked_framework,
+    factory_of,
+    not_numpy,
+)
 from pytest_initcheck.networks.torch_layers import linear, torch_activation, torch_nn
 from pytest_initcheck.numpy import tap
 
@@ -28,7 +35,7 @@ class ResidualSpec:
     """A linear stem, blocks x + s W2 phi(W1 x), a linear head (principles.md 1.9).
 
     * ``branch`` keeps the stream's length: "scaled" has s = 1 / sqrt(blocks), "zero" starts W2 at
-      zero (Fixup, Zhang et al. 2019), "pre_norm" reads a layer norm and ends in one; torch only.
+      zero (Fixup, Zhang et al. 2019), "pre_norm" reads a layer norm and ends in one; numpy has none.
     * ``unscaled`` leaves s at 1, which doubles the second moment in every block.
 
     Raises ConfigError for what cannot be built.
@@ -51,8 +58,8 @@ class ResidualSpec:
             raise ConfigError(f"unknown branch {self.branch!r}{did_you_mean(self.branch, BRANCHES)}")
         if min(self.features, self.width, self.blocks, self.outputs) < 1:
             raise ConfigError("features, width, blocks and outputs are at least 1")
-        if self.branch == "pre_norm" and self.framework == "numpy":
-            raise ConfigError("branch='pre_norm' needs framework='torch'")
+        if self.branch == "pre_norm":
+            not_numpy("branch='pre_norm'", self.framework)
 
     @property
     def scale(self) -> float:
@@ -84,7 +91,7 @@ class ResidualSpec:
     def factory(self, framework: Framework | None = None) -> Callable[..., Any]:
         """Return a factory of freshly initialised networks: ``factory(rng)`` for numpy."""
         spec = replace(self, framework=checked_framework(framework or self.framework))
-        return factory_of(spec, build_torch, build_numpy)
+        return factory_of(spec, numpy=build_numpy, torch=build_torch, jax=build_jax, keras=build_keras)
 
 
 def build_numpy(spec: ResidualSpec, rng: np.random.Generator) -> Callable[[Array], Array]:
@@ -130,3 +137,66 @@ def build_torch(spec: ResidualSpec) -> Any:
     head = linear(dense(spec.width, spec.outputs), lecun_normal())
     last = [nn.LayerNorm(spec.width)] if normalised else []
     return nn.Sequential(stem, *(Block() for _ in range(spec.blocks)), *last, head)
+
+
+def build_jax(spec: ResidualSpec, rng: np.random.Generator) -> tuple[Callable[..., Any], Any]:
+    """Return (apply, params) of a fresh draw.
+
+    Raises ModelError where JAX is not installed.
+    """
+    phi, block = jax_layers.jax_activation(spec.activation), dense(spec.width, spec.width)
+    inner, outer = spec.schemes
+    normalised = spec.branch == "pre_norm"
+
+    def normed() -> dict[str, Any]:
+        return {"norm": jax_layers.norm(spec.width)} if normalised else {}
+
+    params = {
+        "stem": jax_layers.drawn(rng, dense(spec.features, spec.width), lecun_normal()),
+        "blocks": [
+            {
+                "w1": jax_layers.drawn(rng, block, inner),
+                "w2": jax_layers.drawn(rng, block, outer),
+                **normed(),
+            }
+            for _ in range(spec.blocks)
+        ],
+        "head": jax_layers.drawn(rng, dense(spec.width, spec.outputs), lecun_normal()),
+        **normed(),
+    }
+
+    def apply(params: Any, x: Any) -> Any:
+        h = jax_layers.dense(params["stem"], x)
+        for p in params["blocks"]:
+            read = jax_layers.layer_norm(p["norm"], h) if normalised else h
+            z = phi(jax_layers.dense(p["w1"], read))
+            h = h + spec.scale * jax_layers.dense(p["w2"], z)
+        h = jax_layers.layer_norm(params["norm"], h) if normalised else h
+        return jax_layers.dense(params["head"], h)
+
+    return apply, params
+
+
+def build_keras(spec: ResidualSpec, rng: np.random.Generator) -> Any:
+    """Return a functional ``keras.Model`` of a fresh draw.
+
+    Raises ModelError where Keras is not installed.
+    """
+    keras = keras_layers.keras_module()
+    phi, block = keras_layers.keras_activation(spec.activation), dense(spec.width, spec.width)
+    inner, outer = spec.schemes
+    x = keras.Input((spec.features,), name="x")
+
+    def normalised(h: Any, name: str) -> Any:
+        norm = keras.layers.LayerNormalization(epsilon=1e-5, name=name)
+        return norm(h) if spec.branch == "pre_norm" else h
+
+    def linear(layer: Layer, scheme: Scheme, name: str) -> Any:
+        return keras_layers.linear(rng, layer, scheme, name=name)
+
+    h = linear(dense(spec.features, spec.width), lecun_normal(), "stem")(x)
+    for index in range(spec.blocks):
+        z = phi(linear(block, inner, f"{index}_w1")(normalised(h, f"{index}_norm")))
+        h = h + spec.scale * linear(block, outer, f"{index}_w2")(z)
+    head = linear(dense(spec.width, spec.outputs), lecun_normal(), "head")
+    return keras.Model(x, head(normalised(h, "norm")))

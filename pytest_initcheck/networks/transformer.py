@@ -1,10 +1,10 @@
-"""Pre-LN transformer blocks, built for torch.  PYTEST_DONT_REWRITE"""
+"""Pre-LN transformer blocks, built for torch, JAX and Keras.  PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,15 @@ from pytest_initcheck.distributions import Normal
 from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.initializers import lecun_normal
 from pytest_initcheck.initializers.layer_kinds import dense
+from pytest_initcheck.initializers.layers import Layer
 from pytest_initcheck.initializers.schemes import Scheme
-from pytest_initcheck.networks.frameworks import Framework, factory_of
+from pytest_initcheck.networks import jax_layers, keras_layers
+from pytest_initcheck.networks.frameworks import (
+    Framework,
+    checked_framework,
+    factory_of,
+    not_numpy,
+)
 from pytest_initcheck.networks.torch_layers import linear, torch_activation, torch_nn
 
 
@@ -42,8 +49,7 @@ class TransformerSpec:
 
     def __post_init__(self) -> None:
         activation(self.activation)
-        if self.framework != "torch":
-            raise ConfigError("a transformer needs framework='torch'")
+        not_numpy("a transformer", checked_framework(self.framework))
         if min(self.width, self.heads, self.blocks, self.tokens, self.outputs) < 1:
             raise ConfigError("width, heads, blocks, tokens and outputs are at least 1")
         if self.width % self.heads:
@@ -67,13 +73,21 @@ class TransformerSpec:
         parts += [f"{self.outputs} outputs"] if self.outputs != 10 else []
         return f"{self.framework}({', '.join(parts)})"
 
-    def factory(self) -> Callable[..., Any]:
-        """Return a factory of freshly initialised modules, drawn from torch's generator."""
-        return factory_of(self, build_torch, _no_numpy)
+    @property
+    def branch_scale(self) -> float:
+        """What the last weight of each branch is multiplied by."""
+        return 1 / math.sqrt(2 * self.blocks) if self.residual_scale else 1.0
 
+    @property
+    def shapes(self) -> tuple[Layer, Layer, Layer]:
+        """The shapes of an attention's weights, and of the two of a feed-forward part."""
+        wide = 4 * self.width
+        return dense(self.width, self.width), dense(self.width, wide), dense(wide, self.width)
 
-def _no_numpy(spec: TransformerSpec, rng: np.random.Generator) -> Any:
-    raise ConfigError("a transformer needs framework='torch'")
+    def factory(self, framework: Framework | None = None) -> Callable[..., Any]:
+        """Return a factory of freshly initialised networks."""
+        spec = replace(self, framework=checked_framework(framework or self.framework))
+        return factory_of(spec, torch=build_torch, jax=build_jax, keras=build_keras)
 
 
 def build_torch(spec: TransformerSpec) -> Any:
@@ -82,9 +96,7 @@ def build_torch(spec: TransformerSpec) -> Any:
     Raises ModelError where torch is not installed.
     """
     nn = torch_nn()
-    square, wide = dense(spec.width, spec.width), dense(spec.width, 4 * spec.width)
-    narrow = dense(4 * spec.width, spec.width)
-    scale = 1 / math.sqrt(2 * spec.blocks) if spec.residual_scale else 1.0
+    square, wide, narrow = spec.shapes
 
     class Attention(nn.Module):  # type: ignore[misc, name-defined]  # torch is imported late
         def __init__(self) -> None:
@@ -107,7 +119,7 @@ def build_torch(spec: TransformerSpec) -> Any:
             self.up, self.down = linear(wide, spec.scheme), linear(narrow, spec.scheme)
             self.phi = torch_activation(spec.activation)
             for last in (self.attention.out, self.down):
-                last.weight.data.mul_(scale)
+                last.weight.data.mul_(spec.branch_scale)
 
         def forward(self, x: Any) -> Any:
             x = x + self.attention(self.norm1(x))
@@ -115,3 +127,76 @@ def build_torch(spec: TransformerSpec) -> Any:
 
     head = linear(dense(spec.width, spec.outputs), lecun_normal())
     return nn.Sequential(*(Block() for _ in range(spec.blocks)), nn.LayerNorm(spec.width), head)
+
+
+def build_jax(spec: TransformerSpec, rng: np.random.Generator) -> tuple[Callable[..., Any], Any]:
+    """Return (apply, params) of a fresh draw.
+
+    Raises ModelError where JAX is not installed.
+    """
+    phi, jnp = jax_layers.jax_activation(spec.activation), jax_layers.jax_numpy()
+    square, wide, narrow = spec.shapes
+    scale = spec.branch_scale
+
+    def block() -> dict[str, Any]:
+        return {
+            **{name: jax_layers.drawn(rng, square, spec.scheme) for name in "qkv"},
+            "out": jax_layers.drawn(rng, square, spec.scheme, scale=scale),
+            "up": jax_layers.drawn(rng, wide, spec.scheme),
+            "down": jax_layers.drawn(rng, narrow, spec.scheme, scale=scale),
+            "norm1": jax_layers.norm(spec.width),
+            "norm2": jax_layers.norm(spec.width),
+        }
+
+    params = {
+        "blocks": [block() for _ in range(spec.blocks)],
+        "norm": jax_layers.norm(spec.width),
+        "head": jax_layers.drawn(rng, dense(spec.width, spec.outputs), lecun_normal()),
+    }
+
+    def attention(p: Any, x: Any) -> Any:
+        from jax import nn
+
+        def split(name: str) -> Any:
+            return jax_layers.dense(p[name], x).reshape(*x.shape[:2], spec.heads, -1)
+
+        q, k, v = map(split, "qkv")
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", nn.softmax(scores, -1), v)
+        return jax_layers.dense(p["out"], mixed.reshape(x.shape))
+
+    def apply(params: Any, x: Any) -> Any:
+        for p in params["blocks"]:
+            x = x + attention(p, jax_layers.layer_norm(p["norm1"], x))
+            z = phi(jax_layers.dense(p["up"], jax_layers.layer_norm(p["norm2"], x)))
+            x = x + jax_layers.dense(p["down"], z)
+        return jax_layers.dense(params["head"], jax_layers.layer_norm(params["norm"], x))
+
+    return apply, params
+
+
+def build_keras(spec: TransformerSpec, rng: np.random.Generator) -> Any:
+    """Return a functional ``keras.Model`` of a fresh draw, its attention Keras' own.
+
+    Raises ModelError where Keras is not installed.
+    """
+    keras = keras_layers.keras_module()
+    phi = keras_layers.keras_activation(spec.activation)
+    square, wide, narrow = spec.shapes
+    scale, heads = spec.branch_scale, spec.heads
+    x = h = keras.Input((spec.tokens, spec.width), name="x")
+
+    def norm(name: str) -> Any:
+        return keras.layers.LayerNormalization(epsilon=1e-5, name=name)
+
+    for index in range(spec.blocks):
+        mixer = keras.layers.MultiHeadAttention(heads, spec.width // heads, name=f"{index}_attention")
+        read = norm(f"{index}_norm1")(h)
+        mixed = mixer(read, read)
+        keras_layers.draw_attention(mixer, rng, square, spec.scheme, scale=scale)
+        h = h + mixed
+        up = keras_layers.linear(rng, wide, spec.scheme, name=f"{index}_up")
+        down = keras_layers.linear(rng, narrow, spec.scheme, name=f"{index}_down", scale=scale)
+        h = h + down(phi(up(norm(f"{index}_norm2")(h))))
+    head = keras_layers.linear(rng, dense(spec.width, spec.outputs), lecun_normal(), name="head")
+    return keras.Model(x, head(norm("norm")(h)))

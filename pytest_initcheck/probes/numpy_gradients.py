@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_initcheck.activations import Activation
+from pytest_initcheck.probes.readouts import readouts
 from pytest_initcheck.trace import GradientEvidence
 
 Array = NDArray[Any]
@@ -26,16 +27,6 @@ class NumpyLayer:
     weight: Array
     bias: Array | None
     phi: Activation | None
-
-
-def _readouts(shape: tuple[int, ...], seed: int) -> tuple[Array, Array, int]:
-    """Return the cotangents of principles.md R8 (difference, common) and samples * positions."""
-    rng = np.random.default_rng(seed)
-    difference = rng.standard_normal(shape)
-    difference -= difference.mean(0, keepdims=True)
-    common = np.broadcast_to(rng.standard_normal(shape[-1:]), shape).copy()
-    positions = int(np.prod(shape[:-1]))
-    return difference / np.linalg.norm(difference), common / np.linalg.norm(common), positions
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,7 @@ def backward(
 ) -> tuple[GradientEvidence, Backward]:
     """Return the evidence of both readouts (principles.md R8) and the gradients of differences."""
     shape = (*reads[-1].shape[:-1], layers[-1].weight.shape[1])
-    difference, common, positions = _readouts(shape, seed)
+    difference, common, positions = readouts(shape, seed)
     found = [
         backpropagate(layers, reads, cotangent, skip_last_phi=skip_last_phi)
         for cotangent in (difference, common)
@@ -123,7 +114,7 @@ def directional(
 
     None if an array cannot be written to.
     """
-    difference, common, positions = _readouts(output.shape, seed)
+    difference, common, positions = readouts(output.shape, seed)
     rng = np.random.default_rng(seed + 1)
     groups = [weights, biases]
     if not all(array.flags.writeable for group in groups for array in group):

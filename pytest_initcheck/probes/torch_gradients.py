@@ -10,10 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.readouts import readouts
 from pytest_initcheck.trace import GradientEvidence, Moments
 
 
@@ -102,20 +105,13 @@ def gradients(
 
 def _readouts(logits: Tensor, seed: int) -> tuple[Tensor, Tensor, int]:
     """Return the cotangents for differences and for what is common, and samples * positions."""
-    draw = torch.Generator().manual_seed(seed)
-    shape = logits.shape
-    difference = torch.randn(shape, generator=draw).to(logits.device, torch.float32)
-    difference -= difference.mean(0, keepdim=True)
-    difference /= math.sqrt(reductions.sum_of_squares(difference.reshape(-1)))
     units = 1 if logits.dim() >= 4 else -1
-    direction = torch.randn(shape[units], generator=draw).to(logits.device)
-    positions = logits.numel() // shape[units] if logits.dim() > 1 else logits.numel()
-    if logits.dim() == 1:
-        direction = torch.ones(1, device=logits.device)
-    direction /= math.sqrt(positions * reductions.sum_of_squares(direction))
-    alone = [1] * logits.dim()
-    alone[units] = -1
-    return difference, direction.reshape(alone).expand(shape), positions
+    difference, common, positions = readouts(tuple(logits.shape), seed, units)
+    return _on_device_of(logits, difference), _on_device_of(logits, common), positions
+
+
+def _on_device_of(logits: Tensor, cotangent: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(cotangent.astype(np.float32)).to(logits.device)
 
 
 def _squared(

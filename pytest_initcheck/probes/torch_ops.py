@@ -143,6 +143,27 @@ DROPOUTS = frozenset({"bernoulli", "native_dropout"})
 COMPARISONS = frozenset({"gt", "ge"})
 
 
+_SHOWN: Mapping[str, str] = {
+    **dict.fromkeys(BATCH_NORMS, "batch_norm"),
+    **dict.fromkeys(ATTENTION, "attention"),
+    **dict.fromkeys(CONCATENATIONS, "cat"),
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "_fused_rms_norm": "rms_norm",
+    "_safe_softmax": "softmax",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d": "adaptive_avg_pool3d",
+    "_thnn_fused_lstm_cell": "lstm_cell",
+    "mkldnn_rnn_layer": "rnn",
+    "_cudnn_rnn": "rnn",
+    "miopen_rnn": "rnn",
+}
+
+
 @cache
 def called(func: Any) -> tuple[str, bool, bool]:
     """Return (name, in place, writes to an argument) of an operation's overload."""
@@ -167,6 +188,15 @@ def without_dropout(func: Any, args: Arguments, kwargs: Mapping[str, Any], *, si
     if name == "native_dropout":
         return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
     return None
+
+
+def shown(op: str) -> str:
+    """Return the name that a trace gives an operation, as every framework's traces do.
+
+    >>> shown("native_layer_norm"), shown("mean")
+    ('layer_norm', 'mean')
+    """
+    return _SHOWN.get(op, op)
 
 
 def _clamp(low: Any, high: Any) -> str | None:

@@ -6,12 +6,12 @@ parameters back.  PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,9 +21,10 @@ from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes import torch_reductions as reductions
+from pytest_initcheck.probes.losses import loss_value
+from pytest_initcheck.probes.readouts import standard_normal
 from pytest_initcheck.probes.torch_origins import tensors_in
 from pytest_initcheck.probes.torch_outputs import output_tensors
-from pytest_initcheck.probes.tracebacks import user_traceback
 from pytest_initcheck.trace import FAINT_NOISE, NOISE, STEP, STEPS, Sensitivity, Training
 
 _FEWEST_ENTRIES = 16
@@ -156,7 +157,7 @@ def _gradients(
     seed: int,
 ) -> dict[str, Tensor]:
     output = forward(Calm())
-    value = _random_readout(output, seed) if loss is None else loss_value(loss, output, call)
+    value = _random_readout(output, seed) if loss is None else _loss_value(loss, output, call)
     if value is None or not value.requires_grad:
         return {}
     found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
@@ -165,51 +166,29 @@ def _gradients(
 
 def _random_readout(output: Any, seed: int) -> Tensor | None:
     """Return a random linear function of every number that the model put out."""
-    draw = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     total: Tensor | None = None
     for tensor in output_tensors(output):
         if not tensor.requires_grad:
             continue
         values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-        weights = torch.randn(values.shape, generator=draw).to(values.device, values.dtype)
+        drawn = torch.from_numpy(standard_normal(rng, tuple(values.shape)))
+        weights = drawn.to(values.device, values.dtype)
         part = (values * weights).sum() / math.sqrt(max(values.numel(), 1))
         total = part if total is None else total + part
     return total
 
 
-def loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Tensor:
-    """Return what the user's loss makes of the output.
-
-    A loss that takes two positional arguments is given the inputs besides: the one argument of the
-    model, or the dictionary of its keywords, or the tuple of its arguments.
+def _loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Tensor:
+    """Return the number that the user's loss makes of the output.
 
     Raises ModelError if it raises or returns no single number.
     """
-    arguments = [output]
-    if _takes_two(loss):
-        alone = len(call.args) == 1 and not call.kwargs
-        arguments.append(call.args[0] if alone else dict(call.kwargs) if call.kwargs else call.args)
-    try:
-        value = loss(*arguments)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(
-            f"loss= raised {type(error).__name__}: {first}; it is called with the model's output",
-            traceback_text=user_traceback(error),
-        ) from error
+    value = loss_value(loss, output, call)
     if not isinstance(value, Tensor) or value.numel() != 1:
         shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ModelError(f"loss= must return a tensor with one number, got {shown}")
     return value.reshape(())
-
-
-def _takes_two(loss: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(loss).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    required = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
-    return len(required) == 2
 
 
 def _step(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> set[str]:
@@ -310,7 +289,7 @@ class Noise(Calm):
     def __init__(self, size: float, seed: int) -> None:
         super().__init__()
         self.size, self.seed = size, seed
-        self._draw = torch.Generator().manual_seed(seed)
+        self._rng = np.random.default_rng(seed)
         self._raw = WeakTensorKeyDictionary()
         self._learned = WeakTensorKeyDictionary()
         self._noisy = WeakTensorKeyDictionary()
@@ -362,4 +341,6 @@ class Noise(Calm):
             noise = self._noise_for(stored.values())
             return torch.sparse_coo_tensor(stored.indices(), noise, stored.shape, check_invariants=False)
         scale = self.size * reductions.plain(value).square().mean().sqrt()
-        return (torch.randn(value.shape, generator=self._draw).to(value.device) * scale).to(value.dtype)
+        units = 1 if value.dim() >= 4 else -1
+        noise = torch.from_numpy(standard_normal(self._rng, tuple(value.shape), units))
+        return (noise.to(value.device) * scale).to(value.dtype)

@@ -294,9 +294,9 @@ class Recorder(TorchDispatchMode):
         if not self._rare_only and kind in ("softmax", "attention"):
             saturated = self._one_hot(op, args, kwargs, outputs[0])
         index = self._append(
-            self._stack.place(name or op),
+            self._stack.place(name or ops.shown(op)),
             kind,
-            name.partition("(")[0] if name else op,
+            name.partition("(")[0] if name else ops.shown(op),
             reads,
             outputs[0],
             self._axis(outputs[0], source),

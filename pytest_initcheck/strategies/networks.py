@@ -58,14 +58,14 @@ def networks(
 ) -> AnySpec:
     """Return a strategy for specifications of networks; ``spec.factory()`` builds them.
 
-    * ``framework`` is "torch" or "numpy".
+    * ``framework`` is "torch", "numpy", "jax" (plain functions) or "keras" (on its backend).
     * ``kinds`` are any of mlp, convnet, residual, transformer and rnn, simplest first; numpy has mlp,
       residual and rnn. ``spec.inputs`` are N(0, 1) inputs of the shape that the network takes.
     * ``activation`` fixes the activation; by default it is drawn from those that train at depth.
     * ``matching`` draws a scheme that matches the activation, otherwise any named scheme.
     * ``min_width`` and ``max_width`` bound the hidden layers, the channels or the stream.
     * ``min_depth`` and ``max_depth`` bound how many hidden layers, blocks or steps there are.
-    * ``batch_norm`` normalises every hidden layer of an mlp or a convnet; torch only.
+    * ``batch_norm`` normalises every hidden layer of an mlp or a convnet; numpy has none.
 
     Matched networks whose length is unstable (GELU, SiLU, Mish) are no deeper than their width
     carries, and scale their first layer for E[x^2] = 1; an mlp's ``spec.for_inputs`` does so for other
@@ -77,7 +77,7 @@ def networks(
     check_range("min_width", min_width, "max_width", max_width, 1)
     check_range("min_depth", min_depth, "max_depth", max_depth, 1)
     if batch_norm and framework == "numpy":
-        raise InvalidArgument("batch_norm=True needs framework='torch'")
+        raise InvalidArgument("batch_norm=True needs framework='torch', 'jax' or 'keras'")
     for kind in kinds:
         if framework == "numpy" and kind not in _NUMPY_KINDS:
             raise InvalidArgument(f"kinds={kinds!r}: numpy has {', '.join(_NUMPY_KINDS)}, not {kind!r}")
@@ -146,11 +146,12 @@ def _convnet(draw: DrawFn, size: _Size) -> ConvnetSpec:
         batch_norm=size.batch_norm,
         outputs=draw(st.integers(1, _MOST_OUTPUTS)),
         first_gain=size.first_gain,
+        framework=size.framework,
     )
 
 
 def _residual(draw: DrawFn, size: _Size) -> ResidualSpec:
-    branches = [each for each in BRANCHES if size.framework == "torch" or each != "pre_norm"]
+    branches = [each for each in BRANCHES if size.framework != "numpy" or each != "pre_norm"]
     return ResidualSpec(
         _features(draw, size.width),
         size.width,
@@ -173,6 +174,7 @@ def _transformer(draw: DrawFn, size: _Size) -> TransformerSpec:
         size.activation,
         size.scheme,
         outputs=draw(st.integers(1, _MOST_OUTPUTS)),
+        framework=size.framework,
     )
 
 

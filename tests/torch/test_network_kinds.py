@@ -100,7 +100,7 @@ def test_images_are_halved_after_every_second_convolution():
             lambda: ResidualSpec(8, 8, 1, "relu", HE, "pre_norm", framework="numpy"),
             "branch='pre_norm' needs framework='torch'",
         ),
-        (lambda: ResidualSpec(8, 8, 1, "relu", HE).factory("jax"), "unknown framework 'jax'"),
+        (lambda: ResidualSpec(8, 8, 1, "relu", HE).factory("jaks"), "unknown framework 'jaks'"),
         (lambda: TransformerSpec(16, 3, 1, 4, "gelu", HE), "heads must divide the width, got 16 and 3"),
         (lambda: TransformerSpec(16, 4, 1, 0, "gelu", HE), "at least 1"),
         (lambda: TransformerSpec(16, 4, 1, 2, "gelu", HE, framework="numpy"), "needs framework"),

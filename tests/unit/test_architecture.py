@@ -59,6 +59,12 @@ ROOMS = {
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
     "torch": r"probes\.torch(_\w+)?",
+    "jax": r"probes\.jax(_\w+)?",
+    "keras": r"probes\.keras(_\w+)?",
+    "tensorflow": r"probes\.tensorflow(_\w+)?",
+    "flax": r"nobody",
+    "equinox": r"nobody",
+    "haiku": r"nobody",
     "torchvision": r"nobody",
     "timm": r"nobody",
     "transformers": r"nobody",
@@ -70,6 +76,8 @@ ROOMS = {
 
 LATE_ROOMS = {
     "torch": r"(networks|libraries)\.\w+",
+    "jax": r"networks\.\w+",
+    "keras": r"networks\.\w+",
     "torchvision": r"libraries\.torchvision(_\w+)?",
     "timm": r"libraries\.timm",
     "transformers": r"libraries\.transformers(_\w+)?",
@@ -221,7 +229,7 @@ def heavy_at_start_up(modules: Mapping[str, str]) -> list[str]:
             continue
         own = item.target.removeprefix("own:")
         if own == item.target:
-            heavy = own.split(".")[0] in ("numpy", "hypothesis", "torch", "pytest")
+            heavy = own.split(".")[0] in ("numpy", "hypothesis", "torch", "jax", "keras", "pytest")
             if heavy and (item.module, own) != ("plugin", "pytest"):
                 wrong.append(str(item))
         elif own not in STDLIB_ONLY:

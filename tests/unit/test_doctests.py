@@ -50,6 +50,7 @@ MODULES = (
     "networks.transformer",
     "numpy",
     "parametrize",
+    "probes.protocol",
     "report.course",
     "report.figure_traces",
     "report.figure_values",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import random
 import sys
@@ -199,14 +200,14 @@ def test_a_factory_that_exits_is_one_that_raises():
 
 
 def test_a_framework_that_is_not_installed_says_how(monkeypatch):
-    load = probes.importlib.import_module
+    load = importlib.import_module
 
     def missing(name):
         if name.endswith("probes.torch"):
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name="torch")
         return load(name)
 
-    monkeypatch.setattr(probes.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises(ModelError, match=r"torch is not installed; run: .*pytest-initcheck\[torch\]"):
         build(lambda generator: None, SEQUENCE, {})

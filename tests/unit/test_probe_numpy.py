@@ -15,6 +15,7 @@ from pytest_initcheck.probes import numpy as probe
 from pytest_initcheck.probes import numpy_gradients as gradients
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer
 from pytest_initcheck.probes.numpy_sites import columns, moments
+from pytest_initcheck.probes.readouts import readouts
 
 X = np.random.default_rng(0).standard_normal((64, 16))
 
@@ -123,14 +124,14 @@ def difference_and_common(model, x, cotangents, squash):
 )
 def test_the_gradients_against_central_differences(specs, squash):
     model, x = stack(*specs), np.random.default_rng(5).standard_normal((9, 6))
-    cotangents = gradients._readouts((9, specs[-1][1]), 3)
+    cotangents = readouts((9, specs[-1][1]), 3)
     expected = difference_and_common(model, x, cotangents, squash)
     found = trace(model, x).gradient
     assert (found.difference, found.common) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_readouts_sum_to_zero_and_are_shared():
-    difference, common, positions = gradients._readouts((8, 5, 3), 0)
+    difference, common, positions = readouts((8, 5, 3), 0)
     np.testing.assert_allclose(difference.sum(0), 0, atol=1e-12)
     np.testing.assert_allclose(common, np.broadcast_to(common[0, 0], common.shape))
     assert np.linalg.norm(difference) == pytest.approx(1)

@@ -288,7 +288,7 @@ def test_an_unstable_activation_gets_the_width_that_its_depth_needs(data, name, 
         (
             ist.networks,
             {"framework": "tensorflow"},
-            "framework has no 'tensorflow'; known: numpy, torch",
+            "framework has no 'tensorflow'; known: jax, keras, numpy, torch",
         ),
         (ist.networks, {"activation": "tahn"}, "unknown activation 'tahn'; did you mean 'tanh'?"),
         (ist.networks, {"min_depth": 0}, "min_depth=0 must be at least 1"),

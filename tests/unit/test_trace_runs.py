@@ -46,7 +46,7 @@ PLAIN = trace(
 NORMED = trace(
     site(0, "input"),
     site(1, "linear", 0),
-    site(2, "norm", 1, op="native_batch_norm"),
+    site(2, "norm", 1, op="batch_norm"),
     relu(3, 2),
     site(4, "linear", 3),
     relu(5, 4),
@@ -170,9 +170,9 @@ def test_a_closing_rectifier_counts():
 
 def test_rectifier_depth_starts_anew_behind_a_batch_norm_alone():
     assert runs.rectifier_depths(PLAIN)[4] == 2
-    normed = trace(site(0, "input"), relu(1, 0), site(2, "norm", 1, op="native_batch_norm"), relu(3, 2))
+    normed = trace(site(0, "input"), relu(1, 0), site(2, "norm", 1, op="batch_norm"), relu(3, 2))
     assert runs.rectifier_depths(normed)[3] == 1
-    layer = trace(site(0, "input"), relu(1, 0), site(2, "norm", 1, op="native_layer_norm"), relu(3, 2))
+    layer = trace(site(0, "input"), relu(1, 0), site(2, "norm", 1, op="layer_norm"), relu(3, 2))
     assert runs.rectifier_depths(layer)[3] == 2
 
 

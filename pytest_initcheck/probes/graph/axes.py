@@ -9,97 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pytest_initcheck.probes.graph.layout import SAMPLES, Atom, Axis, Layout, size_of
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.graph.provenance import Provenance
-
-Array = NDArray[Any]
-SAMPLES = 0
-"""The atom that the samples are."""
-
-Atom = tuple[int, int]
-"""Which, and how long."""
-Axis = tuple[Atom, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The atoms of each axis, and which axes together are the units."""
-
-    axes: tuple[Axis, ...]
-    units: tuple[int, ...] = ()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(_size(axis) for axis in self.axes)
-
-    @property
-    def samples(self) -> int | None:
-        """The axis that is the samples and nothing else, or None."""
-        found = [k for k, axis in enumerate(self.axes) if [atom for atom, _ in axis] == [SAMPLES]]
-        return found[0] if found else None
-
-    @property
-    def has_samples(self) -> bool:
-        return any(atom == SAMPLES for axis in self.axes for atom, _ in axis)
-
-    @property
-    def width(self) -> int:
-        """How many units there are."""
-        return math.prod(_size(self.axes[k]) for k in self.units)
-
-    def rows(self, value: Array, batch: int) -> Array:
-        """Return the values as (batch, everything else)."""
-        atoms = [atom for axis in self.axes for atom in axis]
-        sizes = [size for _, size in atoms]
-        if (SAMPLES, batch) in atoms and math.prod(sizes) == value.size:
-            at = [atom for atom, _ in atoms].index(SAMPLES)
-            return np.moveaxis(value.reshape(sizes), at, 0).reshape(batch, -1)
-        return _rows(value, batch)
-
-    def first(self, value: Array) -> Array:
-        """Return the value with its samples on the first axis, where they have an axis of their own."""
-        return value if self.samples is None else np.moveaxis(value, self.samples, 0)
-
-    def back(self, value: Array) -> Array:
-        """Undo :meth:`first`."""
-        return value if self.samples is None else np.moveaxis(value, 0, self.samples)
-
-    @property
-    def first_shape(self) -> tuple[int, ...]:
-        order = [self.samples] if self.samples is not None else []
-        order += [k for k in range(len(self.axes)) if k not in order]
-        return tuple(self.shape[k] for k in order)
-
-    @property
-    def first_units(self) -> int:
-        """The axis of the units once the samples are first, the last one of several."""
-        if not self.units:
-            return -1
-        unit = self.units[-1]
-        return unit + 1 if self.samples is not None and unit < self.samples else unit
-
-
-def _rows(value: Array, batch: int) -> Array:
-    """Tell the samples by their number alone: first, or second, or flattened with what follows."""
-    if value.ndim == 0 or value.size == 0:
-        return value.reshape(1, -1)
-    if value.shape[0] != batch:
-        if value.ndim > 1 and value.shape[1] == batch:
-            value = np.moveaxis(value, 1, 0)
-        elif value.shape[0] % batch == 0:
-            return value.reshape(batch, -1)
-    return value.reshape(value.shape[0], -1)
-
-
-def _size(axis: Axis) -> int:
-    return math.prod(size for _, size in axis)
 
 
 def layouts(graph: Graph, origins: Sequence[Provenance], batch: int) -> tuple[Layout, ...]:
@@ -147,7 +61,7 @@ class _Layouts:
         return tuple(self._fresh(size) for size in shape)
 
     def _resized(self, axis: Axis, size: int) -> Axis:
-        return axis if _size(axis) == size else self._fresh(size)
+        return axis if size_of(axis) == size else self._fresh(size)
 
     def _unknown(self, node: Node) -> Layout:
         """Samples are looked for by their number, on the first axis or the second."""
@@ -207,13 +121,13 @@ class _Layouts:
             for read in self._signals_first(node, reads):
                 at = k - dimensions + len(read.axes)
                 offered = read.axes[at] if at >= 0 else ()
-                if size != 1 and _size(offered) == size and _better(offered, axis):
+                if size != 1 and size_of(offered) == size and _better(offered, axis):
                     axis = offered
             axes.append(axis or self._fresh(size))
         for read in self._signals_first(node, reads):
             shift = dimensions - len(read.axes)
             units = tuple(k + shift for k in read.units)
-            whole = all(node.shape[k] == _size(read.axes[k - shift]) for k in units)
+            whole = all(node.shape[k] == size_of(read.axes[k - shift]) for k in units)
             if units and whole:
                 return Layout(tuple(axes), units)
         return Layout(tuple(axes))
@@ -232,7 +146,7 @@ class _Layouts:
         axes = list(self._all_fresh(node.shape))
         goes = [int(k) for k in node.settings["axes"]]
         for k, axis in zip(goes, reads[0].axes, strict=True):
-            if _size(axis) == node.shape[k]:
+            if size_of(axis) == node.shape[k]:
                 axes[k] = axis
         return Layout(tuple(axes), tuple(sorted(goes[k] for k in reads[0].units)))
 
@@ -279,7 +193,7 @@ class _Layouts:
         axes = list(reads[0].axes)
         shift = len(axes) - len(reads[1].axes)
         for k, axis in enumerate(reads[1].axes):
-            if _size(axis) == node.shape[k + shift] and _better(axis, axes[k + shift]):
+            if size_of(axis) == node.shape[k + shift] and _better(axis, axes[k + shift]):
                 axes[k + shift] = axis
         return Layout(tuple(axes), reads[0].units)
 

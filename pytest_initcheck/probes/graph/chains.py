@@ -114,15 +114,16 @@ def _known_as(
     """
     for root, chain in sorted(own.items(), key=lambda item: (bool(item[1].learnt), item[0])):
         name = _memoised(chain, node.dtype, seen)
-        if name is None or (chain.learnt and not _slope_is_learnt(name, chain, node, origins)):
+        if name is None or (chain.learnt and not _slope_is_learnt(name, chain, node)):
             continue
-        return None if name in chain.names else (root, name)
+        # a choice, such as a guard against nan, may come behind
+        return (root, name) if name not in chain.names or node.op == "where" else None
     name = named_activation(node.op, node.settings) or _cut_at_zero(node, origins)
     return None if name is None else (node.reads[0], name)
 
 
-def _slope_is_learnt(name: str, chain: _Chain, node: Node, origins: Sequence[Provenance]) -> bool:
-    return not chain.names and node.op != "mul" and name.startswith(("leaky_relu", "relu"))
+def _slope_is_learnt(name: str, chain: _Chain, node: Node) -> bool:
+    return node.op != "mul" and (name.startswith("leaky_relu") or (name == "relu" and not chain.names))
 
 
 def _cut_at_zero(node: Node, origins: Sequence[Provenance]) -> str | None:

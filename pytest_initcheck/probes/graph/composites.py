@@ -21,7 +21,8 @@ class Composite:
       root, seen otherwise.
     * ``activation`` is the table's name.
     * ``scale`` and ``offset`` are the parameters that it multiplies with and adds.
-    * ``axes`` are those of the root that it runs over.
+    * ``argument`` is the root as the end's own axes have it, -1 for the root itself; ``axes`` are
+      those of the argument that it runs over.
     """
 
     end: int
@@ -32,6 +33,12 @@ class Composite:
     scale: frozenset[str] = frozenset()
     offset: frozenset[str] = frozenset()
     axes: tuple[int, ...] = ()
+    argument: int = -1
+
+    @property
+    def reads(self) -> int:
+        """The node whose values it is of."""
+        return self.root if self.argument < 0 else self.argument
 
 
 @dataclass(frozen=True, slots=True)

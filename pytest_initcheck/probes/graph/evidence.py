@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_initcheck.probes.graph.axes import Layout
 from pytest_initcheck.probes.graph.flow import Flow, Pullback
+from pytest_initcheck.probes.graph.layout import Layout
 from pytest_initcheck.probes.graph.measures import moments, plain
-from pytest_initcheck.probes.graph.plan import Plan
+from pytest_initcheck.probes.graph.planned import Plan
 from pytest_initcheck.probes.readouts import readouts
 from pytest_initcheck.trace import GradientEvidence, Moments
 

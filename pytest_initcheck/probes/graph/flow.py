@@ -38,9 +38,12 @@ class Flow(Protocol):
     * ``leaves`` has every parameter of the model, also those that the forward pass does not read.
     """
 
-    graph: Graph
-    leaves: tuple[Leaf, ...]
-    unobserved: tuple[tuple[str, str], ...]
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def leaves(self) -> tuple[Leaf, ...]: ...
+    @property
+    def unobserved(self) -> tuple[tuple[str, str], ...]: ...
 
     def run(self, wanted: Collection[int]) -> Iterator[tuple[int, Array]]:
         """Run forward; yield the values of these nodes as they come, on the host."""

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_initcheck.activations import activation
-from pytest_initcheck.probes.graph.axes import Layout
 from pytest_initcheck.probes.graph.flow import Leaf
-from pytest_initcheck.probes.graph.plan import Plan, Planned
+from pytest_initcheck.probes.graph.layout import Layout
+from pytest_initcheck.probes.graph.planned import Plan, Planned
 from pytest_initcheck.probes.numpy_sites import MASKED_OUT, columns, histogram, parameter
 from pytest_initcheck.probes.numpy_sites import moments as row_moments
 from pytest_initcheck.trace import Histogram, InputColumns, Moments, Parameter, Site

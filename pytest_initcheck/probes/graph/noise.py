@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytest_initcheck.probes.graph.composites import between
 from pytest_initcheck.probes.graph.flow import Flow
 from pytest_initcheck.probes.graph.measures import moments, plain
-from pytest_initcheck.probes.graph.plan import Plan
+from pytest_initcheck.probes.graph.planned import Plan
 from pytest_initcheck.probes.readouts import standard_normal
 from pytest_initcheck.trace import CHAOTIC, FAINT_NOISE, NOISE, Sensitivity
 

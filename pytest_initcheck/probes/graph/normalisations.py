@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_initcheck.probes.graph.averages import EXACT, factor, reduced_axes
-from pytest_initcheck.probes.graph.axes import SAMPLES, Layout
 from pytest_initcheck.probes.graph.composites import VIEWS, Composite
+from pytest_initcheck.probes.graph.layout import SAMPLES, Layout
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.graph.provenance import Provenance
 
@@ -21,7 +21,7 @@ class _Part:
 
     ``mean``; ``centred``, x - mean; ``square``; ``variance`` and ``power``, the mean of the squares;
     ``deviation`` and ``inverse`` of either, ``about`` says of which; ``scaled``, x * inverse;
-    ``shift``, -mean * inverse; ``normed``.
+    ``shift``, -mean * inverse; ``normed``; ``shifted``, less a running mean.
     """
 
     step: str
@@ -56,8 +56,8 @@ def normalisations(
 def _name(part: _Part, root: Layout, end: Layout) -> str:
     if any(atom == SAMPLES for axis in part.axes for atom, _ in root.axes[axis]):
         return "batch_norm"
-    if part.about == "power":
-        return "rms_norm"
+    if part.about in ("power", "running"):
+        return "rms_norm" if part.about == "power" else "batch_norm"
     whole = not set(root.units).isdisjoint(part.axes) and root.width >= end.width
     return "layer_norm" if whole else "group_norm"
 
@@ -69,6 +69,7 @@ class _Walk:
         self._graph, self._origins = graph, origins
         self.parts: dict[int, _Part] = {}
         self._source: dict[int, int] = {}
+        self._deviations = _running_deviations(graph, origins)
 
     def step(self, node: Node) -> _Part | None:
         first = self.parts.get(node.reads[0])
@@ -79,7 +80,7 @@ class _Walk:
         self._unchanged(node)
         rule = _RULES.get(node.op)
         found = rule(self, node) if rule is not None else None
-        return found or self._guarded(node)
+        return found or self._guarded(node) or self._running(node)
 
     def _viewed(self, node: Node, first: _Part | None) -> _Part | None:
         if node.op != "broadcast" and self._graph.nodes[node.reads[0]].floating:
@@ -267,6 +268,21 @@ class _Walk:
                 return replace(right, step="normed")
         return self._averaged(node)
 
+    def _running(self, node: Node) -> _Part | None:
+        """Statistics that are carried: what is multiplied with is the inverse of a root."""
+        for at in (0, 1) if len(node.reads) == 2 else ():
+            held = self._origins[node.reads[1 - at]]
+            if held.signal or not held.state:
+                continue
+            part = self.parts.get(node.reads[at])
+            before = part if part is not None and part.about == "running" else None
+            before = before or _Part("shifted", node.reads[at], about="running")
+            if node.op in ("add", "sub"):
+                return replace(before, offset=before.offset | held.parameters)
+            if node.op in ("mul", "div") and node.reads[1 - at] in self._deviations:
+                return replace(before, step="normed", scale=before.scale | held.parameters)
+        return None
+
     def _guarded(self, node: Node) -> _Part | None:
         """A variance or a deviation that is kept from zero still is one."""
         if node.op not in ("add", "maximum", "clip", "where"):
@@ -278,6 +294,16 @@ class _Walk:
             if guarded and all(self._number(read) is not None for read in rest):
                 return part
         return None
+
+
+def _running_deviations(graph: Graph, origins: Sequence[Provenance]) -> frozenset[int]:
+    """Return the nodes that a root was taken for, of statistics that are carried."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        rooted = node.op in ("sqrt", "rsqrt", "power") or not found.isdisjoint(node.reads)
+        if rooted and origins[node.index].state and not origins[node.index].signal:
+            found.add(node.index)
+    return frozenset(found)
 
 
 _RULES: Mapping[str, Callable[[_Walk, Node], _Part | None]] = {

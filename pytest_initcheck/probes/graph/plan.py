@@ -12,77 +12,21 @@ from dataclasses import dataclass, field, replace
 
 from pytest_initcheck.activations import activation
 from pytest_initcheck.probes.graph.averages import averages
-from pytest_initcheck.probes.graph.axes import Layout, last_axis, layouts
+from pytest_initcheck.probes.graph.axes import last_axis, layouts
 from pytest_initcheck.probes.graph.chains import activations
 from pytest_initcheck.probes.graph.composites import Composite, Composites, chosen
 from pytest_initcheck.probes.graph.draws import masked
+from pytest_initcheck.probes.graph.kinds import NORMS, kind_of, window_op
+from pytest_initcheck.probes.graph.layout import Layout
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.graph.normalisations import normalisations
 from pytest_initcheck.probes.graph.places import owner, place
+from pytest_initcheck.probes.graph.planned import Plan, Planned
 from pytest_initcheck.probes.graph.products import Product, product
 from pytest_initcheck.probes.graph.provenance import Provenance, provenances
 from pytest_initcheck.probes.graph.softmaxes import softmaxes
 
 _ALIASES = frozenset({"reshape", "transpose", "broadcast", "cast", "stop_gradient"})
-_OPS = {"concatenate": "cat", "max": "amax", "min": "amin", "take": "slice"}
-_POOLS = frozenset({"mean", "sum", "max", "min"})
-_WINDOWS = {"window_max": "max_pool", "window_min": "min_pool", "window_mean": "avg_pool"}
-_WINDOWS |= {"window_sum": "sum_pool"}
-_NORMS = frozenset({"layer_norm", "batch_norm", "group_norm", "rms_norm"})
-_SCALES = frozenset({"rsqrt", "sqrt", "var", "reciprocal"})
-_GUARDS = frozenset({"add", "mul", "div", "clip", "maximum"})
-"""What leaves a scale a scale: kept away from zero, counted per element."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A site before it is measured.
-
-    * ``node`` has its value, ``layout`` that value's axes.
-    * ``argument`` is the node that an activation or a softmax is of, ``axis`` what a softmax runs over.
-    * ``weights`` and ``biases`` are names of parameters.
-    """
-
-    index: int
-    name: str
-    kind: str
-    op: str
-    reads: tuple[int, ...]
-    node: int
-    layout: Layout
-    activation: str | None = None
-    argument: int | None = None
-    axis: int = -1
-    weights: frozenset[str] = frozenset()
-    biases: frozenset[str] = frozenset()
-    fans: tuple[int, int] = (0, 0)
-    coverage: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The sites of a graph, which site each node belongs to (-1: none), and the parameters' roles."""
-
-    graph: Graph
-    sites: tuple[Planned, ...]
-    site_of: tuple[int, ...]
-    origins: tuple[Provenance, ...]
-    layouts: tuple[Layout, ...]
-    composites: Composites
-    multiplicative: frozenset[str]
-    additive: frozenset[str]
-    biases: frozenset[str]
-
-    @property
-    def used(self) -> frozenset[str]:
-        """The parameters that some operation read on the way to what was returned."""
-        return self.multiplicative | self.additive
-
-    @property
-    def for_nothing(self) -> frozenset[str]:
-        """The parameters that the model computes with, and returns nothing of that."""
-        read = (origin.parameters for origin in self.origins if origin.signal)
-        return frozenset().union(*read) - self.used
 
 
 def plan(graph: Graph, means: Mapping[str, float], batch: int) -> Plan:
@@ -190,7 +134,7 @@ class _Planner:
         self.multiplicative |= found.scale
         self.additive |= found.offset
         self.biases |= found.offset
-        op = self._window_op(found.op, len(found.axes)) if found.op in _WINDOWS else found.op
+        op = window_op(found.op, len(found.axes))
         if found.kind == "activation":
             return self._append(
                 node,
@@ -204,7 +148,7 @@ class _Planner:
         name = self._place(node, op, found.scale | found.offset)
         if found.kind == "softmax":
             axis = found.axes[-1]
-            return self._append(node, name, found.kind, op, reads, argument=found.root, axis=axis)
+            return self._append(node, name, found.kind, op, reads, argument=found.reads, axis=axis)
         return self._append(node, name, found.kind, op, reads)
 
     def _product(self, node: Node, reads: tuple[int, ...], found: Product) -> int:
@@ -243,12 +187,12 @@ class _Planner:
         return index
 
     def _plain(self, node: Node, reads: tuple[int, ...]) -> int:
-        kind, op = self._kind(node, reads)
+        kind, op = kind_of(node, [self.sites[read].kind for read in reads])
         alone = {
             k: self.origins[r] for k, r in enumerate(node.reads) if self.origins[r].parameters_alone
         }
         for position, origin in alone.items():
-            offset = node.op in _NORMS and position == 2
+            offset = node.op in NORMS and position == 2
             self.biases |= origin.parameters if offset else set()
             if kind in ("add", "cat") or offset:
                 self.additive |= origin.parameters
@@ -272,32 +216,12 @@ class _Planner:
             if bounded and not behind.isdisjoint(set(reads) - {index}):
                 self.sites[index] = replace(gate, activation=None, argument=None)
 
-    def _kind(self, node: Node, reads: tuple[int, ...]) -> tuple[str, str]:
-        op = node.op
-        if op in _WINDOWS:
-            return "pool", self._window_op(op, sum(int(n) > 1 for n in node.settings["size"]))
-        shown = _OPS.get(op, op)
-        kinds = [self.sites[read].kind for read in reads]
-        if op in _NORMS or (op in ("mul", "div") and len(reads) > 1 and "scale" in kinds):
-            return "norm", shown
-        if op in _SCALES or (op in _GUARDS and kinds == ["scale"]):
-            return "scale", shown
-        if op in _POOLS:
-            return "pool", shown
-        named = {"concatenate": "cat", "slice": "slice", "take": "slice", "opaque": "other"}
-        named |= {"gather": "slice", "windows": "slice", "update": "cat"}
-        named |= {"softmax": "softmax", "log_softmax": "softmax"}
-        named |= {"add": "add", "mul": "mul", "sub": "add", "div": "mul"}
-        return named.get(op, "other"), shown
-
-    def _window_op(self, op: str, dimensions: int) -> str:
-        return f"{_WINDOWS[op]}{max(dimensions, 1)}d"
-
     # -- appending -------------------------------------------------------------------------------------
 
     def _place(self, node: Node, op: str, names: frozenset[str] = frozenset()) -> str:
         latest = next((site.name for site in reversed(self.sites) if site.weights), "")
-        return place(node.label, op, latest.partition("#")[0], names)
+        label = "" if node.op == "opaque" else node.label  # that says what it is
+        return place(label, op, latest.partition("#")[0], names)
 
     def _activation_place(self, node: Node, read: int, op: str) -> str:
         """Name an activation by the layer that it reads, where that is one."""

@@ -20,7 +20,8 @@ from pytest_initcheck.probes.graph.evidence import Gradients, gradients
 from pytest_initcheck.probes.graph.flow import Flow
 from pytest_initcheck.probes.graph.measures import Measures, described, plain, run, wholly_zero
 from pytest_initcheck.probes.graph.noise import Scales, meetings, sensitivity
-from pytest_initcheck.probes.graph.plan import Plan, plan
+from pytest_initcheck.probes.graph.plan import plan
+from pytest_initcheck.probes.graph.planned import Plan
 from pytest_initcheck.probes.graph.unseen import unseen
 from pytest_initcheck.probes.readouts import standard_normal
 from pytest_initcheck.probes.steps import training

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_initcheck.probes.dead_ends import FOR_NOTHING
 from pytest_initcheck.probes.graph.flow import Leaf
-from pytest_initcheck.probes.graph.plan import Plan
+from pytest_initcheck.probes.graph.planned import Plan
 
 
 def unseen(plan: Plan, leaves: Sequence[Leaf]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,278 @@
+"""The JAX probe: flax nnx and linen, equinox, haiku, and plain functions with a pytree of parameters.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pytest_initcheck.edits import Edit
+from pytest_initcheck.errors import ModelError
+from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
+from pytest_initcheck.probes.graph import tracing
+from pytest_initcheck.probes.graph.flow import Leaf
+from pytest_initcheck.probes.jax_flow import JaxFlow
+from pytest_initcheck.probes.jax_models import Functional, functional, initialised, library_of
+from pytest_initcheck.probes.jax_program import Given, recorded
+from pytest_initcheck.probes.jax_spelling import apply as make_edits
+from pytest_initcheck.probes.jax_spelling import spell as spell
+from pytest_initcheck.probes.jax_trees import is_array
+from pytest_initcheck.probes.losses import loss_value
+from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Trace, Wanted
+
+FRAMEWORK = "jax"
+_SAMPLED = 4096
+_FEW_SAMPLED = 64
+_MANY = 16
+
+
+def owns(model: Any) -> bool:
+    return library_of(model) is not None
+
+
+def preserved() -> AbstractContextManager[None]:
+    return nullcontext()  # JAX has no global random state
+
+
+def seed(seed: int) -> None:
+    """Nothing to seed: every draw is from a key."""
+
+
+def generator(seed: int) -> jax.Array:
+    """Return a key in the form that every library takes."""
+    return jnp.asarray([seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF], jnp.uint32)
+
+
+def workload(model: Any, call: Call) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def drawn(model: Any, call: Callable[[], Call], *, seed: int, keep: bool) -> Any:
+    given: list[Call] = []
+
+    def once() -> Call:
+        given.append(_arrays(call()))
+        return given[0]
+
+    try:
+        return initialised(model, once, generator(seed))
+    except Exception as error:
+        raise _unfit(error, given[0] if given else Call((), {})) from error
+
+
+def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
+    found = []
+    for each in functional(model, "train").parameters:
+        flat = np.ravel(np.asarray(each.value, dtype=np.float32))
+        digest = hashlib.blake2b(flat[:: max(1, flat.size // _SAMPLED)].tobytes(), digest_size=16)
+        digest.update(np.float64(flat.sum(dtype=np.float64)).tobytes())
+        found.append(Fingerprint(each.name, digest.hexdigest(), _draws_nothing(flat)))
+    return tuple(found)
+
+
+def _draws_nothing(flat: Any) -> bool:
+    """Tell whether the entries have at most two values, as constants and identities do."""
+    values = 2 if flat.size >= _MANY else 1  # two numbers are two values whatever drew them
+    if flat.size == 0 or len(np.unique(flat[:_FEW_SAMPLED])) > values:
+        return bool(flat.size == 0)
+    return bool(((flat == flat.min()) | (flat == flat.max())).all())
+
+
+def infer_inputs(model: Any) -> Distribution | Call:
+    example = getattr(model, "example_inputs", None)
+    if callable(example):
+        value = example()
+        return Call(tuple(value), {}) if isinstance(value, (tuple, list)) else Call((value,), {})
+    for layer in _layers(model):
+        kind = type(layer).__name__
+        if kind == "Linear" and isinstance(getattr(layer, "in_features", None), int):
+            return Normal((layer.in_features,))
+        if kind in ("Embed", "Embedding"):
+            return Tokens((16,), int(layer.num_embeddings))
+        if "Conv" in kind:
+            break
+    raise ModelError(
+        "the inputs cannot be inferred from the first layer; pass inputs=ic.normal(...), "
+        "give the model an example_inputs() method, or use --initcheck-inputs normal:784"
+    )
+
+
+def _layers(model: Any) -> list[Any]:
+    library = library_of(model)
+    if library == "nnx":
+        return [module for _, module in sys.modules["flax.nnx"].iter_modules(model)][::-1]
+    if library == "equinox":
+        layer = sys.modules["equinox"].Module
+        found: list[Any] = []
+
+        def seen(value: Any) -> bool:
+            if isinstance(value, layer):
+                found.append(value)
+            return False
+
+        jax.tree.leaves(model, is_leaf=seen)
+        return found
+    return []
+
+
+def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
+    make_edits(functional(model, "train").parameters, edits)
+
+
+# -- one pass ------------------------------------------------------------------------------------
+
+
+def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
+    flow, batch = _flow(model, call, mode)
+    try:
+        return tracing.trace(flow, framework=FRAMEWORK, batch=batch, seed=seed, wanted=wanted)
+    except (TypeError, ValueError) as error:
+        raise _unfit(error, call) from error
+
+
+def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
+    flow, batch = _flow(model, call, mode)
+    return tracing.glimpse(flow, batch=batch)
+
+
+def _flow(model: Any, call: Call, mode: str) -> tuple[JaxFlow, int]:
+    """Return the recorded forward pass, and how many samples it has."""
+    seen = functional(model, mode)
+    given = _arrays(call)
+    leaves, structure = jax.tree.flatten((given.args, dict(given.kwargs)))
+    at = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
+    inputs = [leaves[index] for index in at]
+    returned: list[Any] = []
+
+    def forward(parameters: list[Any], states: list[Any], arrays: list[Any]) -> list[Any]:
+        whole = list(leaves)
+        for index, array in zip(at, arrays, strict=True):
+            whole[index] = array
+        args, kwargs = jax.tree.unflatten(structure, whole)
+        output = seen.apply(parameters, states, Call(args, kwargs))
+        flat, tree = jax.tree.flatten(output)
+        returned[:] = [tree]
+        return [jnp.asarray(value) for value in flat]
+
+    values = [jnp.asarray(each.value) for each in seen.parameters]
+    states = [value for _, value in seen.states]
+    try:
+        closed = jax.make_jaxpr(forward)(values, states, inputs)
+        program = recorded(closed, _given(seen, values, _input_names(given, at), inputs))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _unfit(error, given) from error
+    flow = JaxFlow(
+        program,
+        (*values, *states, *inputs),
+        tuple(
+            Leaf(each.name, np.asarray(_host(value)), True, each.path)
+            for each, value in zip(seen.parameters, values, strict=True)
+        ),
+        lambda flat: jax.tree.unflatten(returned[0], list(flat)),
+        functools.partial(_loss, given),
+    )
+    return flow, _batch(inputs)
+
+
+def _host(value: Any) -> Any:
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def _given(
+    seen: Functional, values: Sequence[Any], names: Sequence[str], inputs: Sequence[Any]
+) -> list[Given]:
+    pairs = zip(seen.parameters, values, strict=True)
+    return [
+        *(Given("parameter", each.name, value) for each, value in pairs),
+        *(Given("state", name, value) for name, value in seen.states),
+        *(Given("input", name, value) for name, value in zip(names, inputs, strict=True)),
+    ]
+
+
+def _arrays(call: Call) -> Call:
+    """Return the call with its arrays as JAX takes them; what is no array stays as it is."""
+
+    def converted(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        return jnp.asarray(value) if value.dtype.kind in "fiubc" else value
+
+    args, kwargs = jax.tree.map(converted, (tuple(call.args), dict(call.kwargs)))
+    return Call(args, kwargs)
+
+
+def _input_names(call: Call, at: Sequence[int]) -> list[str]:
+    several = len(call.args) + len(call.kwargs) > 1
+    named: dict[str, Any] = {f"input{i}" if several else "input": a for i, a in enumerate(call.args)}
+    names: list[str] = []
+    for name, value in (*named.items(), *sorted(call.kwargs.items())):
+        for path, _ in jax.tree_util.tree_flatten_with_path(value)[0]:
+            text = jax.tree_util.keystr(path, simple=True, separator=".")
+            names.append(f"{name}.{text}" if text else name)
+    return [names[index] for index in at]
+
+
+def _batch(inputs: Sequence[Any]) -> int:
+    """Return the number of samples: floats tell it before indices, which may be edges of a graph."""
+    arrays = sorted(
+        (x for x in inputs if x.ndim > 0), key=lambda x: not jnp.issubdtype(x.dtype, jnp.inexact)
+    )
+    return int(arrays[0].shape[0]) if arrays else 1
+
+
+def _loss(call: Call, loss: Callable[..., Any], output: Any) -> Any:
+    value = loss_value(loss, output, call)
+    if not isinstance(value, jax.Array) or value.size != 1:
+        shown = f"shape {value.shape}" if isinstance(value, jax.Array) else type(value).__name__
+        raise ModelError(f"loss= must return an array with one number, got {shown}")
+    return value.reshape(())
+
+
+# -- what can go wrong ----------------------------------------------------------------------------
+
+
+def _unfit(error: Exception, call: Call) -> ModelError:
+    """Return what to say of a model that raised while it was traced."""
+    if isinstance(error, ModelError):
+        return error
+    first = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, jax.errors.ConcretizationTypeError):
+        return ModelError(
+            f"the model asks for the value of an array at {_place(error)}, which JAX does not know "
+            "while it traces; choose with jnp.where or jax.lax.cond, or take the number from outside",
+            traceback_text=user_traceback(error),
+        )
+    leaves = [leaf for leaf in jax.tree.leaves((call.args, dict(call.kwargs))) if is_array(leaf)]
+    shapes = ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in leaves)
+    remedy = "pass inputs= of the shape and dtype that it takes"
+    if any(leaf.ndim == 4 for leaf in leaves) and isinstance(error, (TypeError, ValueError)):
+        remedy += "; images are channel-last in most of JAX: ic.normal(32, 32, 3)"
+    return ModelError(
+        f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; {remedy}",
+        traceback_text=user_traceback(error),
+    )
+
+
+def _place(error: Exception) -> str:
+    """Return where the user's own code raised: the last frame outside of installed packages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = str(Path(__file__).parents[1])
+    theirs = [f for f in frames if "site-packages" not in f.filename and ours not in f.filename]
+    last = theirs[-1] if theirs else frames[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

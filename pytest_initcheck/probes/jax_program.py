@@ -1,0 +1,411 @@
+"""A jaxpr, flattened: the graph of its primitives, and the steps that compute it again.
+
+Loops and branches are followed as the model ran: a scan step by step, a cond into the branch that was
+taken, a while as often as it ran.  PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from pytest_initcheck.probes.graph.nodes import Graph, Node
+from pytest_initcheck.probes.jax_primitives import KEPT_SHAPE, OPAQUE, is_random, translated
+
+_LONGEST = 20_000
+"""Operations of an unrolled loop: a longer one is not seen inside."""
+_FOLDED = 2**22
+_CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "core_closed_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+_FLAT = frozenset({"round", "floor", "ceil", "sign", "stop_gradient", "convert_element_type"})
+"""Primitives that pass no gradient: a custom rule around them is there to pass one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One primitive bound to nodes.
+
+    ``how`` is "bind", or "stack" (a loop's outputs), "expected" (what a drawn mask selects, on average)
+    or "chance" (a drawn mask as numbers, on average), with ``chance`` the mask's probability if known.
+    """
+
+    outs: tuple[int, ...]
+    reads: tuple[int, ...]
+    eqn: JaxprEqn | None = None
+    how: str = "bind"
+    chance: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The steps of one forward pass; equal programs do the same to leaves of the same shapes.
+
+    ``leaves`` are the nodes that values are given for, ``constants`` those that have one.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    leaves: tuple[int, ...]
+    constants: Mapping[int, Any]
+    unseen: tuple[tuple[str, str], ...]
+    key: str
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.key == other.key
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One argument of the jaxpr: what it is to the graph, and its value."""
+
+    op: str
+    label: str
+    value: Any
+
+
+def recorded(closed: ClosedJaxpr, given: Sequence[Given]) -> Program:
+    """Return the program of a jaxpr whose arguments are these."""
+    recorder = _Recorder()
+    arguments = [recorder.leaf(each) for each in given]
+    outputs = recorder.inline(closed.jaxpr, closed.consts, arguments)
+    graph = Graph(tuple(recorder.nodes), tuple(outputs))
+    return Program(
+        graph,
+        tuple(recorder.steps),
+        tuple(arguments),
+        dict(recorder.constants),
+        tuple(recorder.unseen),
+        recorder.key(outputs),
+    )
+
+
+def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the values of a step."""
+    if step.how == "stack":
+        return (jnp.stack(operands),)
+    if step.how == "expected":
+        mask, otherwise, chosen = operands
+        share = jnp.mean(mask) if step.chance is None else step.chance
+        share = jnp.asarray(share, chosen.dtype)
+        return (share * chosen + (1 - share) * otherwise,)
+    assert step.eqn is not None
+    if step.how == "chance":
+        share = jnp.mean(operands[0]) if step.chance is None else step.chance
+        return (jnp.full(operands[0].shape, share, step.eqn.outvars[0].aval.dtype),)
+    settings = step.eqn.primitive.get_bind_params(step.eqn.params)
+    functions, settings = settings if isinstance(settings, tuple) else ((), settings)  # before jax 0.9
+    found = step.eqn.primitive.bind(*functions, *operands, **settings)
+    return tuple(found) if step.eqn.primitive.multiple_results else (found,)
+
+
+@dataclass
+class _Recorder:
+    nodes: list[Node] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    constants: dict[int, Any] = field(default_factory=dict)
+    unseen: list[tuple[str, str]] = field(default_factory=list)
+    drawn: set[int] = field(default_factory=set)
+    signal: set[int] = field(default_factory=set)
+    chances: dict[int, float] = field(default_factory=dict)
+    values: dict[int, Any] = field(default_factory=dict)
+    made_by: dict[int, int] = field(default_factory=dict)
+
+    # -- leaves and nodes ------------------------------------------------------------------------------
+
+    def leaf(self, given: Given) -> int:
+        index = self._node(given.op, (), jnp.shape(given.value), _dtype(given.value), label=given.label)
+        self.values[index] = given.value
+        if given.op in ("input", "parameter"):
+            self.signal.add(index)
+        if "key<" in self.nodes[index].dtype:
+            self.drawn.add(index)
+        return index
+
+    def constant(self, value: Any) -> int:
+        known = None if "key<" in str(_dtype(value)) else np.asarray(value)
+        index = self._node("constant", (), jnp.shape(value), _dtype(value), value=known)
+        self.constants[index] = self.values[index] = value
+        if known is None:
+            self.drawn.add(index)
+        return index
+
+    def _node(
+        self,
+        op: str,
+        reads: tuple[int, ...],
+        shape: Sequence[int],
+        dtype: Any,
+        settings: Mapping[str, Any] | None = None,
+        label: str = "",
+        value: Any = None,
+    ) -> int:
+        index = len(self.nodes)
+        self.nodes.append(Node(index, op, reads, tuple(shape), str(dtype), settings or {}, label, value))
+        if any(read in self.signal for read in reads):
+            self.signal.add(index)
+        if any(read in self.drawn for read in reads):
+            self.drawn.add(index)
+        return index
+
+    # -- jaxprs ----------------------------------------------------------------------------------------
+
+    def inline(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[int]) -> list[int]:
+        """Record the equations of a jaxpr whose arguments are these nodes; return its outputs."""
+        known: dict[Any, int] = dict(zip(jaxpr.invars, arguments, strict=True))
+        for variable, value in zip(jaxpr.constvars, consts, strict=True):
+            known[variable] = self.constant(value)
+
+        def read(atom: Any) -> int:
+            if isinstance(atom, Literal):
+                return self.constant(np.asarray(atom.val, atom.aval.dtype))
+            return known[atom]
+
+        for eqn in jaxpr.eqns:
+            outs = self._equation(eqn, [read(atom) for atom in eqn.invars])
+            known.update(zip(eqn.outvars, outs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _equation(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        name = eqn.primitive.name
+        if name in _CALLS and not self._keeps_its_rule(eqn):
+            return self._call(eqn, reads)
+        if name == "scan":
+            return self._scan(eqn, reads)
+        if name == "cond":
+            chosen = int(self.value(reads[0]))
+            branch = eqn.params["branches"][chosen]
+            return self.inline(branch.jaxpr, branch.consts, reads[1:])
+        if name == "while":
+            return self._while(eqn, reads)
+        if name == "split":
+            return self._split(eqn, reads)
+        if name in OPAQUE:
+            return self._opaque(eqn, reads, "is one operation: not seen inside")
+        return self._plain(eqn, reads)
+
+    def _call(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        inner = eqn.params[_CALLS[eqn.primitive.name]]
+        jaxpr, consts = (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
+        before = len(self.steps)
+        outs = self.inline(jaxpr, consts, reads)
+        added = self.steps[before:]
+        if eqn.primitive.name == "custom_jvp_call" and len(added) == 1 and added[0].outs == tuple(outs):
+            # a rule of its own for one operation, such as the slope of ReLU at zero, is kept
+            self.steps[before] = replace(added[0], reads=tuple(reads), eqn=eqn)
+        return outs
+
+    def _keeps_its_rule(self, eqn: JaxprEqn) -> bool:
+        """Tell whether a custom derivative is there because its inside has none, as behind rounding."""
+        if not eqn.primitive.name.startswith("custom_vjp"):
+            return False
+        inner = eqn.params[_CALLS[eqn.primitive.name]]
+        jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
+        return any(
+            each.primitive.name in _FLAT and _floating(each.outvars[0].aval) for each in jaxpr.eqns
+        )
+
+    def _scan(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        settings, closed = eqn.params, eqn.params["jaxpr"]
+        consts, carried = settings["num_consts"], settings["num_carry"]
+        length = int(settings["length"])
+        if length * len(closed.jaxpr.eqns) > _LONGEST:
+            return self._opaque(eqn, reads, f"runs {length} times: too long to be unrolled")
+        fixed, carry, sliced = (
+            reads[:consts],
+            reads[consts : consts + carried],
+            reads[consts + carried :],
+        )
+        gathered: list[list[int]] = [[] for _ in eqn.outvars[carried:]]
+        order = range(length - 1, -1, -1) if settings["reverse"] else range(length)
+        for step in order:
+            now = [self._at(array, step) for array in sliced]
+            outs = self.inline(closed.jaxpr, closed.consts, [*fixed, *carry, *now])
+            carry = outs[:carried]
+            for collected, out in zip(gathered, outs[carried:], strict=True):
+                collected.append(out)
+        stacked = []
+        for variable, parts in zip(eqn.outvars[carried:], gathered, strict=True):
+            parts = parts[::-1] if settings["reverse"] else parts
+            stacked.append(self._stack(parts, variable.aval))
+        return [*carry, *stacked]
+
+    def _at(self, array: int, step: int) -> int:
+        """Return one entry along the first axis, as a slice and a view of it."""
+        node = self.nodes[array]
+        inside = jax.make_jaxpr(lambda x: jax.lax.index_in_dim(x, step, 0, keepdims=False))(
+            jax.ShapeDtypeStruct(node.shape, _named(node.dtype))
+        )
+        return self.inline(inside.jaxpr, inside.consts, [array])[0]
+
+    def _stack(self, parts: list[int], aval: Any) -> int:
+        settings = {"axis": 0, "new": True}
+        index = self._node("concatenate", tuple(parts), aval.shape, aval.dtype, settings)
+        self._step(Step((index,), tuple(parts), how="stack"))
+        return index
+
+    def _while(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        settings = eqn.params
+        test, body = settings["cond_jaxpr"], settings["body_jaxpr"]
+        of_test = reads[: settings["cond_nconsts"]]
+        of_body = reads[settings["cond_nconsts"] :][: settings["body_nconsts"]]
+        carry = reads[settings["cond_nconsts"] + settings["body_nconsts"] :]
+        before = (len(self.nodes), len(self.steps))
+        while bool(self.value(self.inline(test.jaxpr, test.consts, [*of_test, *carry])[0])):
+            carry = self.inline(body.jaxpr, body.consts, [*of_body, *carry])
+            if len(self.steps) - before[1] > _LONGEST:
+                del self.nodes[before[0] :], self.steps[before[1] :]
+                return self._opaque(eqn, reads, "runs too often to be unrolled")
+        return list(carry)
+
+    # -- operations ------------------------------------------------------------------------------------
+
+    def _split(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        axis, start, outs = eqn.params["axis"], 0, []
+        shape = self.nodes[reads[0]].shape
+        for variable, size in zip(eqn.outvars, eqn.params["sizes"], strict=True):
+            starts = tuple(start if d == axis else 0 for d in range(len(shape)))
+            limits = tuple(start + size if d == axis else n for d, n in enumerate(shape))
+            settings = {"starts": starts, "limits": limits, "strides": (1,) * len(shape)}
+            outs.append(
+                self._node("slice", (reads[0],), variable.aval.shape, variable.aval.dtype, settings)
+            )
+            start += size
+        self._step(Step(tuple(outs), tuple(reads), eqn))
+        return outs
+
+    def _opaque(self, eqn: JaxprEqn, reads: list[int], why: str) -> list[int]:
+        name = eqn.primitive.name
+        self.unseen.append((name, f"{name} {why}"))
+        outs = [
+            self._node("opaque", tuple(reads), v.aval.shape, v.aval.dtype, label=f"{name} {why}")
+            for v in eqn.outvars
+        ]
+        self._step(Step(tuple(outs), tuple(reads), eqn))
+        return outs
+
+    def _plain(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        if not is_random(eqn) and all(read in self.constants for read in reads):
+            folded = self._folded(eqn, reads)
+            if folded is not None:
+                return folded
+        word = translated(eqn)
+        seen = tuple(reads) if word.order is None else tuple(reads[i] for i in word.order)
+        outs = []
+        for position, variable in enumerate(eqn.outvars):
+            shape, dtype = variable.aval.shape, variable.aval.dtype
+            if is_random(eqn):
+                index = self._node("random", (), shape, dtype)
+                self.drawn.add(index)
+            elif eqn.primitive.name == "integer_pow":
+                exponent = self.constant(np.asarray(eqn.params["y"], np.float32))
+                index = self._node("power", (*seen, exponent), shape, dtype)
+            elif eqn.primitive.name in KEPT_SHAPE or eqn.primitive.name == "optimization_barrier":
+                index = self._node("reshape", (reads[min(position, len(reads) - 1)],), shape, dtype)
+            else:
+                index = self._node(word.op, seen, shape, dtype, word.settings)
+            outs.append(index)
+        self._step(self._on_average(eqn, reads, outs))
+        return outs
+
+    def _on_average(self, eqn: JaxprEqn, reads: list[int], outs: list[int]) -> Step:
+        """A drawn mask is replaced by its mean, which leaves E[x] (dropout, stochastic depth)."""
+        name, step = eqn.primitive.name, Step(tuple(outs), tuple(reads), eqn)
+        masks = [r for r in reads if r in self.drawn and r not in self.signal]
+        boolean = [r for r in masks if self.nodes[r].dtype == "bool"]
+        if name in ("lt", "le", "gt", "ge") and masks:
+            limits = [self.nodes[r].value for r in reads if r not in masks]
+            if len(limits) == 1 and limits[0] is not None and limits[0].size:
+                share = float(np.clip(np.asarray(limits[0], np.float64).reshape(-1)[0], 0, 1))
+                below = (name in ("lt", "le")) == (reads[0] in masks)
+                self.chances[outs[0]] = share if below else 1 - share
+            return step
+        if not boolean:
+            return step
+        chance = self.chances.get(boolean[0])
+        if name == "select_n" and len(reads) == 3 and boolean[0] == reads[0]:
+            return replace(step, how="expected", chance=chance)
+        if name == "convert_element_type" and _floating(eqn.outvars[0].aval):
+            return replace(step, how="chance", chance=chance)
+        if chance is not None and name in ("broadcast_in_dim", "reshape", "squeeze", "not"):
+            self.chances[outs[0]] = 1 - chance if name == "not" else chance
+        return step
+
+    def _folded(self, eqn: JaxprEqn, reads: list[int]) -> list[int] | None:
+        if sum(v.aval.size for v in eqn.outvars) > _FOLDED:
+            return None
+        step = Step((), (), eqn)
+        return [self.constant(value) for value in bound(step, [self.constants[r] for r in reads])]
+
+    def _step(self, step: Step) -> None:
+        for out in step.outs:
+            self.made_by[out] = len(self.steps)
+        self.steps.append(step)
+
+    # -- values, where control flow depends on them --------------------------------------------------
+
+    def value(self, node: int) -> Any:
+        """Return the value of a node, computing what it depends on."""
+        waiting = [node]
+        while waiting:
+            index = waiting[-1]
+            if index in self.values:
+                waiting.pop()
+                continue
+            step = self.steps[self.made_by[index]]
+            missing = [read for read in step.reads if read not in self.values]
+            if missing:
+                waiting += missing
+                continue
+            found = bound(step, [self.values[read] for read in step.reads])
+            self.values.update(zip(step.outs, found, strict=True))
+        return self.values[node]
+
+    def key(self, outputs: Sequence[int]) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for node in self.nodes:
+            digest.update(f"{node.op}{node.reads}{node.shape}{node.dtype}{node.label}".encode())
+            if node.value is not None:
+                digest.update(np.ascontiguousarray(node.value).tobytes())
+        for step in self.steps:
+            settings = "" if step.eqn is None else _text(step.eqn)
+            digest.update(f"{step.outs}{step.reads}{step.how}{step.chance}{settings}".encode())
+        digest.update(str(tuple(outputs)).encode())
+        return digest.hexdigest()
+
+
+def _text(eqn: JaxprEqn) -> str:
+    return re.sub(r" at 0x[0-9a-fA-F]+|0x[0-9a-fA-F]+|id=\d+", "", f"{eqn.primitive.name}{eqn.params}")
+
+
+def _dtype(value: Any) -> Any:
+    return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+
+
+def _named(dtype: str) -> Any:
+    return jnp.dtype(dtype)
+
+
+def _floating(aval: Any) -> bool:
+    return bool(jnp.issubdtype(aval.dtype, jnp.inexact))
