@@ -46,16 +46,16 @@ def folded(trace: Trace, wholes: Iterable[Whole]) -> Trace:
     names: Counter[str] = Counter(site.name for site in kept if site.index not in ends)
     sites = []
     for site in kept:
-        whole = ends.get(site.index)
-        if whole is not None:
-            names[whole.name] += 1
-            count = names[whole.name]
+        end = ends.get(site.index)
+        if end is not None:
+            names[end.name] += 1
+            count = names[end.name]
             site = replace(
                 site,
-                name=whole.name if count == 1 else f"{whole.name}#{count}",
+                name=end.name if count == 1 else f"{end.name}#{count}",
                 kind="norm",
-                op=whole.op,
-                reads=_from_outside(trace, whole),
+                op=end.op,
+                reads=_from_outside(trace, end),
                 activation=None,
                 saturated=None,
                 dead=None,

@@ -19,7 +19,6 @@ from pytest_initcheck.probes.keras_layers import Layers, layers_of
 from pytest_initcheck.probes.torch_modules import NamedParts
 from pytest_initcheck.trace import Glimpse, Trace, Wanted
 
-
 _NORMS = (
     (keras.layers.BatchNormalization, "batch_norm"),
     (keras.layers.LayerNormalization, "layer_norm"),
@@ -90,9 +89,9 @@ class OnTorch(NamedParts):
                     known[id(module)] = path = _inner_path(part.path, name, module)
                     yield path, module
 
-    def named_parameters(
+    def named_parameters(  # type: ignore[override]  # torch says Parameter
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]  # torch says Parameter
+    ) -> Iterator[tuple[str, Tensor]]:
         if not recurse:
             return
         for each in self.layers.weights:
