@@ -147,7 +147,9 @@ def test_lists_of_layers_conform(claim):
     claim()
 
 
-@pytest.mark.parametrize("claim", conformance.claims(probe, tapped, only=PLAIN, gradients=False), ids=str)
+@pytest.mark.parametrize(
+    "claim", conformance.claims(probe, tapped, only=PLAIN, gradients=False), ids=str
+)
 def test_functions_that_tap_conform(claim):
     """Their gradients are taken along a few directions, which tell zero from not."""
     claim()
