@@ -100,8 +100,13 @@ _ALIASES = frozenset(
     }
 ) | {"PlaceholderWithDefault"}
 _REDUCTIONS = {
-    **{"Sum": "sum", "Mean": "mean", "Max": "max", "Min": "min", "Prod": "prod"},
-    **{"Any": "any", "All": "all"},
+    "Sum": "sum",
+    "Mean": "mean",
+    "Max": "max",
+    "Min": "min",
+    "Prod": "prod",
+    "Any": "any",
+    "All": "all",
 }
 _WINDOWS = {
     **dict.fromkeys(("MaxPool", "MaxPool3D"), "window_max"),
