@@ -26,7 +26,7 @@ def text_of(eqn: JaxprEqn) -> str:
 
     A function among the settings shows its address: such an equation is like itself alone.
     """
-    name, params = eqn.primitive.name, eqn.params
+    name, params = str(eqn.primitive.name), eqn.params
     if name.startswith("custom_"):
         return f"{name}{_with_derivative(eqn)}"
     return name + "".join(f" {key}={_text(params[key])}" for key in sorted(params))
