@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,9 +85,14 @@ class Given:
     value: Any
 
 
-def recorded(closed: ClosedJaxpr, given: Sequence[Given]) -> Program:
-    """Return the program of a jaxpr whose arguments are these."""
-    recorder = _Recorder()
+def recorded(
+    closed: ClosedJaxpr, given: Sequence[Given], place: Callable[[str], str] = lambda scope: ""
+) -> Program:
+    """Return the program of a jaxpr whose arguments are these.
+
+    * ``place`` makes a label of the name scope that an operation was recorded in.
+    """
+    recorder = _Recorder(place)
     arguments = [recorder.leaf(each) for each in given]
     outputs = recorder.inline(closed.jaxpr, closed.consts, arguments)
     graph = Graph(tuple(recorder.nodes), tuple(outputs))
@@ -122,6 +127,8 @@ def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
 
 @dataclass
 class _Recorder:
+    place: Callable[[str], str]
+    scope: str = ""
     nodes: list[Node] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     constants: dict[int, Any] = field(default_factory=dict)
@@ -162,6 +169,7 @@ class _Recorder:
         value: Any = None,
     ) -> int:
         index = len(self.nodes)
+        label = label or (self.place(self.scope) if reads else "")
         self.nodes.append(Node(index, op, reads, tuple(shape), str(dtype), settings or {}, label, value))
         if any(read in self.signal for read in reads):
             self.signal.add(index)
@@ -182,9 +190,12 @@ class _Recorder:
                 return self.constant(np.asarray(atom.val, atom.aval.dtype))
             return known[atom]
 
+        outer = self.scope
         for eqn in jaxpr.eqns:
+            self.scope = f"{outer}/{eqn.source_info.name_stack}"
             outs = self._equation(eqn, [read(atom) for atom in eqn.invars])
             known.update(zip(eqn.outvars, outs, strict=True))
+        self.scope = outer
         return [read(atom) for atom in jaxpr.outvars]
 
     def _equation(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:

@@ -11,13 +11,14 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_initcheck.numpy import Network
 from pytest_initcheck.probes.numpy_namespace import vectorized
 
 Array = NDArray[Any]
@@ -32,6 +33,7 @@ class Held:
     path: str
     array: Array
     aliases: tuple[str, ...] = ()
+    trained: bool = True
 
 
 @dataclass
@@ -44,6 +46,11 @@ class Holdings:
     arrays: dict[int, Held] = field(default_factory=dict)
     generators: list[Any] = field(default_factory=list)
     seen: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> dict[str, Array]:
+        """The parameters, by name."""
+        return {held.name: held.array for held in self.arrays.values() if held.trained}
 
     def add(self, name: str, path: str, array: Array) -> None:
         before = self.arrays.get(id(array))
@@ -58,8 +65,24 @@ class Holdings:
 def holdings(model: Any) -> Holdings:
     """Gather closures, defaults, globals that are read, bound objects and containers of a model."""
     found = Holdings()
-    _collect("", "", model, found)
+    if not isinstance(model, Network):
+        _collect("", "", model, found)
+        return found
+    _collect("", "", model.forward, found)
+    if model.parameters is not None:
+        found.arrays = _chosen(model.parameters, found.arrays)
     return found
+
+
+def _chosen(parameters: Any, found: Mapping[int, Held]) -> dict[int, Held]:
+    """Return the parameters under the names that they were given, and the other arrays, not trained."""
+    chosen: dict[int, Held] = {}
+    by_name = isinstance(parameters, Mapping)
+    for key, array in parameters.items() if by_name else enumerate(parameters):
+        there = found.get(id(array), Held(str(key), f"parameters[{key!r}]", array))
+        chosen[id(array)] = replace(there, name=str(key)) if by_name else there
+    others = {key: replace(held, trained=False) for key, held in found.items() if key not in chosen}
+    return {**chosen, **others}
 
 
 def _collect(name: str, path: str, value: Any, found: Holdings) -> None:

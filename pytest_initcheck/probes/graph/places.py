@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_WEIGHTS = ("weight", "original", "kernel", "w", "embedding", "table")
+_WEIGHTS = ("weight", "original", "kernel", "recurrent_kernel", "w", "embedding", "table")
 _SOURCE = re.compile(r":\d+\b")
 
 
