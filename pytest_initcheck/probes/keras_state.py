@@ -135,15 +135,21 @@ def _without_training(part: Part, stack: ExitStack) -> None:
         return
     if "training" not in inspect.signature(layer.call).parameters or layer.weights:
         return
-    before = vars(layer).get("call")
+    stack.enter_context(called_by(layer, _as_if_not_trained))
 
-    def put_back() -> None:
-        vars(layer).pop("call")
+
+@contextmanager
+def called_by(layer: Any, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+    """Have a layer's ``call`` run inside what ``around`` makes of it."""
+    held = vars(layer)
+    before = held.get("call")
+    held["call"] = around(layer.call)
+    try:
+        yield
+    finally:
+        held.pop("call")
         if before is not None:
-            vars(layer)["call"] = before
-
-    stack.callback(put_back)
-    vars(layer)["call"] = _as_if_not_trained(layer.call)
+            held["call"] = before
 
 
 def _as_if_not_trained(call: Callable[..., Any]) -> Callable[..., Any]:

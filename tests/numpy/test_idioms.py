@@ -394,18 +394,12 @@ IDIOMS = {
     for name, value in list(globals().items())
     if callable(value) and getattr(value, "__module__", "") == __name__ and not isinstance(value, type)
 }
-<<<<<<< HEAD:tests/numpy/idioms.py
-IMAGE_MODELS = {
-=======
 OF_IMAGES = {
->>>>>>> numpy:tests/numpy/test_idioms.py
     "convolution_by_windows",
     "convolution_by_strides",
     "convolution_by_loops",
     "pooling_by_reshape",
 }
-<<<<<<< HEAD:tests/numpy/idioms.py
-=======
 EVERYTHING = Wanted(site_gradients=True, noise=True, steps=True, histograms=True)
 
 
@@ -517,4 +511,3 @@ def test_fans_of_a_convolution_by_windows():
     site = next(site for site in trace.sites if site.weight is not None)
     assert (site.op, site.weight.fan_in, site.units) == ("conv", 18, 4)
     assert site.coverage == pytest.approx((22 / 24) ** 2)
->>>>>>> numpy:tests/numpy/test_idioms.py
