@@ -7,12 +7,8 @@ taken, a while as often as it ran.  PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import hashlib
-<<<<<<< HEAD
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-=======
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
->>>>>>> jax
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
