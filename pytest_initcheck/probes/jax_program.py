@@ -421,7 +421,8 @@ class _Recorder:
         made = self.made_by.get(read)
         if read in self.signal or made is None or made.eqn is None or made.eqn.primitive.name != "add":
             return step
-        shifts = [self.nodes[r].value for r in made.reads if self.nodes[r].value is not None]
+        values = (self.nodes[r].value for r in made.reads)
+        shifts = [value for value in values if value is not None]
         if len(shifts) != 1 or shifts[0].size == 0:
             return step
         shift, drawn = float(shifts[0].reshape(-1)[0]), np.asarray(self.value(read), np.float64)
