@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import keras
 
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.keras_layers import Layers
@@ -14,23 +16,16 @@ Stateless = Callable[[Sequence[Any], Sequence[Any], Call], Any]
 
 def stateless(model: Any, layers: Layers, mode: str) -> Stateless:
     """Return the model's forward pass, which reads these values and writes to no variable."""
-    trainable = list(model.trainable_variables)
-    others = list(model.non_trainable_variables)
-    weights = [id(each.variable) for each in layers.weights]
-    states = [id(each.variable) for each in layers.states]
+    weights = [each.variable for each in layers.weights]
+    states = [each.variable for each in layers.states]
 
     def forward(weight_values: Sequence[Any], state_values: Sequence[Any], call: Call) -> Any:
-        known: Mapping[int, Any] = {
-            **dict(zip(weights, weight_values, strict=True)),
-            **dict(zip(states, state_values, strict=True)),
-        }
-
-        def values_of(variables: Sequence[Any]) -> list[Any]:
-            return [known.get(id(variable), variable.value) for variable in variables]
-
-        outputs, _ = model.stateless_call(
-            values_of(trainable), values_of(others), *call.args, training=mode == "train", **call.kwargs
-        )
-        return outputs
+        mapping = [
+            *zip(weights, weight_values, strict=True),
+            *zip(states, state_values, strict=True),
+        ]
+        # not stateless_call: it goes past __call__, and so past dtype policies and the mode
+        with keras.StatelessScope(state_mapping=mapping):
+            return model(*call.args, training=mode == "train", **call.kwargs)
 
     return forward
