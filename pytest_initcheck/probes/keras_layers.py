@@ -130,7 +130,7 @@ def _children(layer: Any, expression: str) -> Iterator[tuple[Any, str]]:
     by_attribute = {id(inner): text for inner, text in named if f"{expression}._" not in text}
     for index, inner in enumerate(layer.layers):
         if not isinstance(inner, keras.layers.InputLayer):
-            listed = f"layers[{index}]" if _automatic(inner) else f"get_layer({inner.name!r})"
+            listed = f"layers[{index}]" if _automatic(inner) else f'get_layer("{inner.name}")'
             yield inner, by_attribute.get(id(inner), f"{expression}.{listed}")
 
 

@@ -93,7 +93,11 @@ class OnTorch(NamedParts):
 
     def named_parameters(  # type: ignore[override]  # torch says Parameter
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+<<<<<<< HEAD
     ) -> Iterator[tuple[str, Tensor]]:
+=======
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+>>>>>>> keras
         if not recurse:
             return
         for each in self.layers.weights:
