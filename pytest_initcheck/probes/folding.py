@@ -46,23 +46,16 @@ def folded(trace: Trace, wholes: Iterable[Whole]) -> Trace:
     names: Counter[str] = Counter(site.name for site in kept if site.index not in ends)
     sites = []
     for site in kept:
-<<<<<<< HEAD
-        end = ends.get(site.index)
-        if end is not None:
-            names[end.name] += 1
-            count = names[end.name]
-=======
         if site.index in ends:
             whole = ends[site.index]
             names[whole.name] += 1
             count = names[whole.name]
->>>>>>> keras
             site = replace(
                 site,
-                name=end.name if count == 1 else f"{end.name}#{count}",
+                name=whole.name if count == 1 else f"{whole.name}#{count}",
                 kind="norm",
-                op=end.op,
-                reads=_from_outside(trace, end),
+                op=whole.op,
+                reads=_from_outside(trace, whole),
                 activation=None,
                 saturated=None,
                 dead=None,

@@ -84,13 +84,8 @@ def _backend_of(model: Any) -> _Backend:
     name = keras.backend.backend()
     if name not in _BACKENDS:
         raise ModelError(
-<<<<<<< HEAD
-            f"Keras runs on {name}, which has no gradients; set KERAS_BACKEND to torch, jax or "
-            "tensorflow"
-=======
             f"Keras runs on {name}, which has no gradients; "
             "set KERAS_BACKEND to torch, jax or tensorflow"
->>>>>>> keras
         )
     for variable in model.variables:
         theirs = _ARRAYS.get(type(variable.value).__module__.partition(".")[0], name)

@@ -59,9 +59,7 @@ def _asking(layers: Layers) -> Iterator[None]:
 
 
 def _watched(model: Any, layers: Layers) -> OnTorch:
-    formats = (getattr(part.layer, "data_format", None) for part in layers.parts)
-    first = next((known for known in formats if known), keras.config.image_data_format())
-    return OnTorch(model, layers, units_last=first == "channels_last")
+    return OnTorch(model, layers, units_last=keras.config.image_data_format() == "channels_last")
 
 
 class OnTorch(NamedParts):
@@ -91,13 +89,9 @@ class OnTorch(NamedParts):
                     known[id(module)] = path = _inner_path(part.path, name, module)
                     yield path, module
 
-    def named_parameters(  # type: ignore[override]  # torch says Parameter
+    def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-<<<<<<< HEAD
-    ) -> Iterator[tuple[str, Tensor]]:
-=======
     ) -> Iterator[tuple[str, nn.Parameter]]:
->>>>>>> keras
         if not recurse:
             return
         for each in self.layers.weights:

@@ -100,7 +100,6 @@ _ALIASES = frozenset(
     }
 ) | {"PlaceholderWithDefault"}
 _REDUCTIONS = {
-<<<<<<< HEAD
     "Sum": "sum",
     "Mean": "mean",
     "Max": "max",
@@ -108,10 +107,6 @@ _REDUCTIONS = {
     "Prod": "prod",
     "Any": "any",
     "All": "all",
-=======
-    "Sum": "sum", "Mean": "mean", "Max": "max", "Min": "min", "Prod": "prod",
-    "Any": "any", "All": "all",
->>>>>>> keras
 }
 _WINDOWS = {
     **dict.fromkeys(("MaxPool", "MaxPool3D"), "window_max"),
