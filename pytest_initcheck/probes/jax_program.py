@@ -7,6 +7,7 @@ taken, a while as often as it ran.  PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +24,8 @@ from pytest_initcheck.probes.jax_primitives import KEPT_SHAPE, OPAQUE, is_random
 _LONGEST = 20_000
 """Operations of an unrolled loop: a longer one is not seen inside."""
 _FOLDED = 2**22
+_SURE = 5.0
+"""Standard deviations that a mask's mean may be off its probability."""
 _CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -376,6 +379,8 @@ class _Recorder:
                 index = self._node(word.op, seen, shape, dtype, word.settings)
             outs.append(index)
         self._step(self._on_average(eqn, reads, outs))
+        if eqn.primitive.name in ("lt", "le", "gt", "ge"):
+            self._compared(eqn, reads, outs[0])
         return outs
 
     def _on_average(self, eqn: JaxprEqn, reads: list[int], outs: list[int]) -> Step:
@@ -383,13 +388,8 @@ class _Recorder:
         name, step = eqn.primitive.name, Step(tuple(outs), tuple(reads), eqn)
         masks = [r for r in reads if r in self.drawn and r not in self.signal]
         boolean = [r for r in masks if self.nodes[r].dtype == "bool"]
-        if name in ("lt", "le", "gt", "ge") and masks:
-            limits = [self.nodes[r].value for r in reads if r not in masks]
-            if len(limits) == 1 and limits[0] is not None and limits[0].size:
-                share = float(np.clip(np.asarray(limits[0], np.float64).reshape(-1)[0], 0, 1))
-                below = (name in ("lt", "le")) == (reads[0] in masks)
-                self.chances[outs[0]] = share if below else 1 - share
-            return step
+        if name == "floor" and masks:
+            return self._floor(step)
         if not boolean:
             return step
         chance = self.chances.get(boolean[0])
@@ -400,6 +400,34 @@ class _Recorder:
         if chance is not None and name in ("broadcast_in_dim", "reshape", "squeeze", "not"):
             self.chances[outs[0]] = 1 - chance if name == "not" else chance
         return step
+
+    def _compared(self, eqn: JaxprEqn, reads: list[int], mask: int) -> None:
+        """Note the probability of a mask: that of a uniform number, if what was drawn agrees with it."""
+        drawn = [r for r in reads if r in self.drawn and r not in self.signal]
+        limits = [self.nodes[r].value for r in reads if r not in drawn]
+        if not drawn or len(limits) != 1 or limits[0] is None or limits[0].size == 0:
+            return
+        share = float(np.clip(np.asarray(limits[0], np.float64).reshape(-1)[0], 0, 1))
+        below = (eqn.primitive.name in ("lt", "le")) == (reads[0] in drawn)
+        chance = share if below else 1 - share
+        seen = np.asarray(self.value(mask))
+        spread = math.sqrt(chance * (1 - chance) / max(seen.size, 1))
+        if seen.size and abs(float(seen.mean()) - chance) <= _SURE * spread + 1e-6:
+            self.chances[mask] = chance
+
+    def _floor(self, step: Step) -> Step:
+        """floor(c + u), u uniform on [0, 1), is floor(c) or one more: c on average."""
+        (read,) = step.reads
+        made = self.made_by.get(read)
+        if read in self.signal or made is None or made.eqn is None or made.eqn.primitive.name != "add":
+            return step
+        values = (self.nodes[r].value for r in made.reads)
+        shifts = [value for value in values if value is not None]
+        if len(shifts) != 1 or shifts[0].size == 0:
+            return step
+        shift, drawn = float(shifts[0].reshape(-1)[0]), np.asarray(self.value(read), np.float64)
+        inside = drawn.size > 0 and bool((drawn >= shift - 1e-6).all() and (drawn <= shift + 1).all())
+        return replace(step, how="chance", chance=shift) if inside else step
 
     def _folded(self, eqn: JaxprEqn, reads: list[int]) -> list[int] | None:
         if sum(v.aval.size for v in eqn.outvars) > _FOLDED:

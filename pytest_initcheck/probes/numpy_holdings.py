@@ -90,7 +90,7 @@ def _collect(name: str, path: str, value: Any, found: Holdings) -> None:
         if value.dtype.kind in _FLOATING:
             found.add(name, path, value)
         return
-    if id(value) in found.seen or isinstance(value, (str, bytes, int, float, complex, type(None))):
+    if id(value) in found.seen or type(value) in _SCALARS:
         return
     found.seen[id(value)] = value
     if isinstance(value, (np.random.Generator, np.random.RandomState)):
@@ -116,7 +116,8 @@ def contents(value: Any) -> Mapping[str, tuple[Any, str]]:
     An expression that begins with a name is complete by itself.
     """
     if isinstance(value, (list, tuple)):
-        return {str(index): (item, f"[{index}]") for index, item in enumerate(value)}
+        kept = ((i, item) for i, item in enumerate(value) if type(item) not in _SCALARS)
+        return {str(index): (item, f"[{index}]") for index, item in kept}
     if isinstance(value, dict):
         return {str(key): (item, f"[{key!r}]") for key, item in value.items()}
     if isinstance(value, functools.partial):
@@ -143,6 +144,7 @@ def _attributes(value: Any) -> dict[str, tuple[Any, str]]:
     return found if type(value).__module__.split(".")[0] not in _LIBRARIES else {}
 
 
+_SCALARS = frozenset({str, bytes, int, float, complex, bool, type(None)})
 _ATOMS = (ModuleType, CodeType, list, tuple, dict, functools.partial, np.ndarray)
 _STDLIB = frozenset(sys.stdlib_module_names) - {"__main__", "types", "collections"}
 _LIBRARIES = _STDLIB | {"numpy", "scipy", "pytest_initcheck"}
@@ -155,7 +157,7 @@ def _of_function(function: Any) -> dict[str, tuple[Any, str]]:
     for name, cell in _cells(function).items():
         found[name] = (cell.cell_contents, name)
     for name, value in _defaults(function).items():
-        found.setdefault(name, (value, f"{function.__name__}.__defaults__[{name!r}]"))
+        found.setdefault(name, (value, name))
     return found
 
 
@@ -252,7 +254,7 @@ class _Replacing:
     done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def replaced(self, value: Any) -> Any:
-        if type(value) in (str, int, float, bool, bytes, type(None), complex):
+        if type(value) in _SCALARS:
             return value
         if id(value) in self.stand_ins:
             return self.stand_ins[id(value)]
@@ -325,6 +327,11 @@ class _Replacing:
 
     def _function(self, value: FunctionType) -> None:
         function = inspect.unwrap(value)
+        if function is not value:
+            self._own_function(value)
+        self._own_function(function)
+
+    def _own_function(self, function: Any) -> None:
         if not isinstance(function, FunctionType) or not _of_the_user(function.__module__):
             return
         for cell in _cells(function).values():

@@ -160,10 +160,10 @@ def _reads(operation: Any, places: Sequence[int] | None = None) -> tuple[Read, .
     return tuple(Read(operation.inputs[at], operation.name, at) for at in chosen)
 
 
-def _between(make: Callable[[], Any]) -> Any:
+def _between(make: Callable[..., Any], *arguments: Any) -> Any:
     """Make a tensor in the graph at hand; nothing of the model reads it."""
     with tf.control_dependencies(None):
-        return make()
+        return make(*arguments)
 
 
 # -- reductions, windows, views -------------------------------------------------------------------
@@ -233,7 +233,7 @@ def _packed(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     rows = {}
     reads = []
     for read in _reads(operation):
-        row = _between(lambda tensor=read.tensor: tf.expand_dims(tensor, axis))
+        row = _between(tf.expand_dims, read.tensor, axis)
         rows[row.name] = Word("reshape", (read,))
         reads.append(Read(row, operation.name, read.at))
     return Word("concatenate", tuple(reads), {"axis": axis}), rows
@@ -274,7 +274,7 @@ def _unpacked(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     starts, limits = [0] * len(shape), list(shape)
     starts[axis], limits[axis] = which, which + 1
     sizes = [b - a for a, b in zip(starts, limits, strict=True)]
-    row = _between(lambda: tf.slice(operation.inputs[0], starts, sizes))
+    row = _between(tf.slice, operation.inputs[0], starts, sizes)
     rows = {row.name: _cut(operation, 0, starts, limits)}
     return Word("reshape", (Read(row, operation.name, 0),)), rows
 
@@ -309,7 +309,7 @@ def _strided(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     cut = Word("slice", _reads(operation, [0]), settings)
     if len(shape_of(operation.outputs[0])) == len(shape) and not mask["new_axis"]:
         return cut, {}
-    kept = _between(lambda: source[tuple(spans)])
+    kept = _between(source.__getitem__, tuple(spans))
     return Word("reshape", (Read(kept, operation.name, 0),)), {kept.name: cut}
 
 
@@ -318,7 +318,7 @@ def _strided(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
 
 def _squared_difference(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     left, right = operation.inputs
-    apart = _between(lambda: left - right)
+    apart = _between(tf.subtract, left, right)
     return Word("square", (Read(apart, operation.name, 0),)), {
         apart.name: Word("sub", _reads(operation))
     }
@@ -333,7 +333,7 @@ def _summed(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     words: dict[str, Word] = {}
     total = parts[0]
     for part in parts[1:-1]:
-        name = _between(lambda a=total.tensor, b=part.tensor: a + b)
+        name = _between(tf.add, total.tensor, part.tensor)
         words[name.name] = Word("add", (total, part))
         total = Read(name, operation.name, part.at)
     return Word("add", (total, parts[-1])), words
@@ -380,14 +380,14 @@ def _einsum(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     free = [a for a in left if a not in right] + [a for a in right if a not in left]
     if any(a not in result for a in free):
         return _word(operation, "einsum", equation=equation)
-    settings = {
+    settings: dict[str, Any] = {
         "contract": tuple(tuple(part.index(a) for a in contract) for part in parts),
         "batch": tuple(tuple(part.index(a) for a in batch) for part in parts),
     }
     order = "".join([*batch, *free])
     if order == result:
-        return _word(operation, "matmul", **settings)
-    natural = _between(lambda: tf.einsum(f"{terms}->{order}", *operation.inputs))
+        return Word("matmul", _reads(operation), settings), {}
+    natural = _between(tf.einsum, f"{terms}->{order}", *operation.inputs)
     words = {natural.name: Word("matmul", _reads(operation), settings)}
     axes = tuple(order.index(a) for a in result)
     return Word("transpose", (Read(natural, operation.name, 0),), {"axes": axes}), words
@@ -406,7 +406,7 @@ def _depthwise(operation: Any, which: int) -> tuple[Word, dict[str, Word]]:
     image, kernel = operation.inputs
     grid = _Grid.of(operation, len(image.shape))
     height, width, channels, times = shape_of(kernel)
-    flat = _between(lambda: tf.reshape(kernel, (height, width, 1, channels * times)))
+    flat = _between(tf.reshape, kernel, (height, width, 1, channels * times))
     words = {flat.name: Word("reshape", _reads(operation, [1]))}
     settings = grid.settings(operation, shape_of(image), (height, width), channels)
     reads = (*_reads(operation, [0]), Read(flat, operation.name, 1))

@@ -248,3 +248,65 @@ def test_a_loss_that_leaves_the_trace():
     flow = seen(lambda x: x @ w, Call((np.ones((8, 16)),), {}), seed=0)
     with pytest.raises(ModelError, match="not one number"):
         flow.step_gradients({"w": w}, None, lambda y: y)
+
+
+KERNEL = np.random.default_rng(3).normal(0, 0.3, (4, 3, 3, 3))
+
+
+def convolution_into_zeros(x):
+    """A convolution as it is first written: channels first, position by position."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    out = np.zeros((len(x), 4, *x.shape[2:]))
+    for i in range(x.shape[2]):
+        for j in range(x.shape[3]):
+            patch = padded[:, :, i : i + 3, j : j + 3]
+            out[:, :, i, j] = np.tensordot(patch, KERNEL, axes=([1, 2, 3], [1, 2, 3]))
+    return np.maximum(out, 0)
+
+
+def convolution_by_columns(x):
+    """The same by ids of rows and columns (im2col)."""
+    n, c, h, w = x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    k, di, dj = (a.reshape(-1, 1) for a in np.indices((c, 3, 3)))
+    i, j = (a.reshape(1, -1) for a in np.indices((h, w)))
+    columns = padded[:, k, di + i, dj + j].transpose(1, 2, 0).reshape(c * 9, -1)
+    out = KERNEL.reshape(4, -1).dot(columns).reshape(4, h, w, n).transpose(3, 0, 1, 2)
+    return np.maximum(out, 0)
+
+
+@pytest.mark.parametrize("model", [convolution_into_zeros, convolution_by_columns])
+def test_convolutions_without_a_library_keep_their_samples_channels_and_fans(model):
+    x = np.random.default_rng(1).normal(size=(16, 3, 5, 5))
+    trace = probe.trace(model, Call((x,), {}), mode="train", seed=0)
+    assert trace.gradient.difference > 0
+    assert trace.unobserved == ()
+    assert {site.weight.fan_in for site in trace.sites if site.weight is not None} == {27}
+    last = trace.sites[-1]
+    assert (last.activation, last.units) == ("relu", 4)
+    assert last.value.second_moment == pytest.approx(float((model(x) ** 2).mean()))
+
+
+def test_an_escape_inside_scipy_is_told_where_the_user_called_it():
+    special = pytest.importorskip("scipy.special")
+    w = np.random.default_rng(0).normal(size=(16, 4))
+
+    def model(x):
+        return special.softmax(x @ w, axis=1)
+
+    with pytest.raises(ModelError, match=r"test_plain_models.py:\d+ in model, `return special.softmax"):
+        probe.trace(model, Call((np.ones((8, 16)),), {}), mode="train", seed=0)
+
+
+def test_ufuncs_of_scipy_are_known_by_name():
+    special = pytest.importorskip("scipy.special")
+    w = np.random.default_rng(0).normal(size=(16, 16))
+
+    def model(x):
+        h = special.expit(x @ w) @ w
+        return 0.5 * h * (1 + special.erf(h / math.sqrt(2))) @ w
+
+    x = np.random.default_rng(1).normal(size=(16, 16))
+    trace = probe.trace(model, Call((x,), {}), mode="train", seed=0)
+    assert [s.activation for s in trace.sites if s.activation] == ["sigmoid", "gelu"]
+    assert trace.gradient.difference > 0

@@ -183,11 +183,15 @@ class _Layouts:
     def _update(self, node: Node, reads: Sequence[Layout]) -> Layout:
         """What is written may know more of an axis than what is written to: zeros know nothing."""
         axes = list(reads[0].axes)
-        shift = len(axes) - len(reads[1].axes)
-        for k, axis in enumerate(reads[1].axes):
-            if size_of(axis) == node.shape[k + shift] and _better(axis, axes[k + shift]):
-                axes[k + shift] = axis
-        return Layout(tuple(axes), reads[0].units)
+        part = reads[1]
+        places = node.settings.get("axes", tuple(range(len(axes))))
+        shift = len(places) - len(part.axes)
+        goes = {k: int(places[k + shift]) for k in range(len(part.axes)) if k + shift >= 0}
+        for k, at in goes.items():
+            if size_of(part.axes[k]) == node.shape[at] and _better(part.axes[k], axes[at]):
+                axes[at] = part.axes[k]
+        units = reads[0].units or tuple(sorted(goes[k] for k in part.units if k in goes))
+        return Layout(tuple(axes), units)
 
     def _windows(self, node: Node, reads: Sequence[Layout]) -> Layout:
         before = len(reads[0].axes)
