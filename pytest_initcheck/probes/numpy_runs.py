@@ -21,9 +21,9 @@ from pytest_initcheck.probes.numpy_holdings import (
     generators_kept,
     holdings,
     states,
-    with_arrays,
 )
 from pytest_initcheck.probes.numpy_lists import has_samples
+from pytest_initcheck.probes.numpy_replacing import with_arrays
 from pytest_initcheck.probes.numpy_sites import Sites
 from pytest_initcheck.probes.numpy_tracing import arrays_of, recorded
 from pytest_initcheck.probes.readouts import standard_normal
