@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_initcheck.conformance import claims as _claims
+from pytest_initcheck.conformance import probe_claims as _claims
 from pytest_initcheck.conformance.agreement import Disagreement
 from pytest_initcheck.conformance.networks import HEADS, NETWORKS, Network, network
 from pytest_initcheck.conformance.reading import EPSILON, Array

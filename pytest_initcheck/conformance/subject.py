@@ -6,7 +6,8 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from pytest_initcheck.conformance.agreement import TOLERANCE, Disagreement
 from pytest_initcheck.conformance.networks import Network
 from pytest_initcheck.conformance.reading import Array
 from pytest_initcheck.conformance.reference import Reference, Weight, reference
+from pytest_initcheck.factory import preserved_global_states, seed_everything
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.protocol import Probe
 from pytest_initcheck.trace import NOTHING_MORE, Glimpse, Parameter, Trace, Wanted
@@ -107,3 +109,20 @@ def narrowed(subject: Subject) -> Subject:
     units = subject.network.inputs[-1] - 1
     network = replace(subject.network, inputs=(*subject.network.inputs[:-1], units))
     return replace(subject, network=network)
+
+
+def kernel_of(subject: Subject) -> str:
+    """A dense kernel: the last of the network."""
+    return [name for name in subject.network.shapes if name.endswith(".kernel")][-1]
+
+
+def seed_all(subject: Subject) -> None:
+    """Seed as a check does: a probe whose framework has no generator of its own draws from numpy's."""
+    seed_everything(SEED)
+    subject.probe.seed(SEED)
+
+
+@contextmanager
+def as_before(subject: Subject) -> Iterator[None]:
+    with preserved_global_states(), subject.probe.preserved():
+        yield

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pytest_initcheck.probes.graph.flow import Leaf, Pullback
 from pytest_initcheck.probes.graph.nodes import Graph
-from pytest_initcheck.probes.jax_program import Program, bound
+from pytest_initcheck.probes.jax_program import Program, bound, opened
 
 Array = NDArray[Any]
 Loss = Callable[[Any], Any]
@@ -65,11 +65,13 @@ class JaxFlow:
     def gradients(
         self, target: int, cotangent: Array, parameters: Collection[str], nodes: Collection[int] = ()
     ) -> Pullback | None:
-        before = _leading_to(self.graph, (target,))
+        before = _leading_to(self.program, (target,))
         named = {
             name: at for name, at in self._parameters().items() if name in parameters and at in before
         }
-        inside = tuple(index for index in sorted(nodes) if index in before)
+        # inside a function that brings its derivative along there is none
+        closed = frozenset[int]().union(*(step.within() for step in self.program.steps))
+        inside = tuple(index for index in sorted(nodes) if index in before - closed)
         value = self.graph.nodes[target]
         weights = jnp.asarray(cotangent.reshape(value.shape), dtype=_real(value.dtype))
         of_leaves, of_nodes = _pullback(
@@ -86,7 +88,7 @@ class JaxFlow:
         cotangents: tuple[Array, ...] | None,
         loss: Callable[..., Any] | None,
     ) -> Mapping[str, Array] | None:
-        before = _leading_to(self.graph, self.graph.outputs)
+        before = _leading_to(self.program, self.graph.outputs)
         named = {name: at for name, at in self._parameters().items() if at in before}
         moved = self._with(parameters)
         trainable = {leaf.name for leaf in self.leaves if leaf.trainable}
@@ -138,7 +140,7 @@ def _evaluated(
     for at, leaf in zip(program.leaves, leaves, strict=True):
         values[at] = _plus(leaf, noise.get((at, -1)))
     nodes = program.graph.nodes
-    for step in program.steps:
+    for step in opened(program.steps, {*wanted, *(node for node, _ in places)}):
         operands = [values[read] for read in step.reads]
         for out in step.outs:
             # an operand of the node is one of its step, whose own order may differ
@@ -212,16 +214,18 @@ def _readout_gradients(
     return jax.grad(readout)([leaves[position] for position in at])
 
 
-def _leading_to(graph: Graph, ends: Sequence[int]) -> frozenset[int]:
+def _leading_to(program: Program, ends: Sequence[int]) -> frozenset[int]:
     """Return the nodes that these depend on by way of numbers that can be differentiated."""
+    nodes = program.graph.nodes
+    by_rule = {out: step.reads for step in program.steps if step.body for out in step.outs}
     found: set[int] = set()
     waiting = list(ends)
     while waiting:
         index = waiting.pop()
-        node = graph.nodes[index]
+        node = nodes[index]
         if index not in found and node.floating and node.op != "stop_gradient":
             found.add(index)
-            waiting.extend(node.reads)
+            waiting.extend((*node.reads, *by_rule.get(index, ())))
     return frozenset(found)
 
 

@@ -19,6 +19,8 @@ from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.jax_trees import Held, dotted, held, is_array, is_floating
 
 _NEEDS = ("train", "training", "is_training")
+_REFUSES = ("deterministic", "use_running_average", "inference")
+"""Flags that say that a model is trained, and that it is not."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def _with_mode(function: Callable[..., Any], call: Call, mode: str) -> Mapping[s
     except (TypeError, ValueError):
         return call.kwargs
     told = {name: mode == "train" for name in _NEEDS if name in names}
-    told |= {name: mode != "train" for name in ("use_running_average",) if name in names}
+    told |= {name: mode != "train" for name in _REFUSES if name in names}
     taken = names[1 : 1 + len(call.args)]
     return {**{name: flag for name, flag in told.items() if name not in taken}, **call.kwargs}
 
@@ -219,12 +221,13 @@ def _haiku(model: Any, mode: str) -> Functional:
             "the haiku function has no parameters yet; return (transformed, transformed.init(key, x))"
         )
     transformed, params = model[:2]
-    key = jax.random.PRNGKey(0)
+    drawing = "rng" in inspect.signature(transformed.apply).parameters
+    key = (jax.random.PRNGKey(0),) if drawing else ()
     if not _is(transformed, "haiku", "TransformedWithState"):
         return _of_tree(
             params,
             "params",
-            lambda tree, call: transformed.apply(tree, key, *call.args, **call.kwargs),
+            lambda tree, call: transformed.apply(tree, *key, *call.args, **call.kwargs),
         )
     paths, structure = jax.tree_util.tree_flatten_with_path(model[2] if len(model) > 2 else {})
     whole = _of_tree(params, "params", lambda tree, call: tree)
@@ -232,7 +235,7 @@ def _haiku(model: Any, mode: str) -> Functional:
     def called(values: Sequence[Any], states: Sequence[Any], call: Call) -> Any:
         tree = whole.apply(values, (), call)
         state = jax.tree.unflatten(structure, list(states))
-        return transformed.apply(tree, state, key, *call.args, **call.kwargs)[0]
+        return transformed.apply(tree, state, *key, *call.args, **call.kwargs)[0]
 
     return Functional(whole.parameters, tuple((dotted(p), v) for p, v in paths), called)
 

@@ -7,8 +7,8 @@ taken, a while as often as it ran.  PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +18,14 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from pytest_initcheck.probes.graph.nodes import Graph, Node
+from pytest_initcheck.probes.jax_equations import bind, text_of
 from pytest_initcheck.probes.jax_primitives import KEPT_SHAPE, OPAQUE, is_random, translated
 
 _LONGEST = 20_000
 """Operations of an unrolled loop: a longer one is not seen inside."""
 _FOLDED = 2**22
+_SURE = 5.0
+"""Standard deviations that a mask's mean may be off its probability."""
 _CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -32,20 +35,24 @@ _CALLS = {
     "checkpoint": "jaxpr",
     "remat": "jaxpr",
     "remat2": "jaxpr",
+}
+_OWN_RULE = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
-_FLAT = frozenset({"round", "floor", "ceil", "sign", "stop_gradient", "convert_element_type"})
-"""Primitives that pass no gradient: a custom rule around them is there to pass one."""
+"""Functions that bring their derivative along, and what they compute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One primitive bound to nodes.
 
-    ``how`` is "bind", or "stack" (a loop's outputs), "expected" (what a drawn mask selects, on average)
-    or "chance" (a drawn mask as numbers, on average), with ``chance`` the mask's probability if known.
+    * ``how`` is "bind", or "stack" (a loop's outputs), "same" (a value under a name of its own),
+      "expected" (what a drawn mask selects, on average) or "chance" (a drawn mask as numbers, on
+      average), with ``chance`` the mask's probability if known.
+    * ``body`` are the steps inside a function that brings its derivative along: they make the same
+      values, but have a derivative of their own.
     """
 
     outs: tuple[int, ...]
@@ -53,6 +60,21 @@ class Step:
     eqn: JaxprEqn | None = None
     how: str = "bind"
     chance: float | None = None
+    body: tuple[Step, ...] = ()
+
+    def within(self) -> frozenset[int]:
+        """Return the nodes that are made in the body and seen nowhere else."""
+        made = {out for step in self.body for out in (*step.outs, *step.within())}
+        return frozenset(made.difference(self.outs))
+
+
+def opened(steps: Sequence[Step], nodes: Collection[int]) -> Iterator[Step]:
+    """Yield the steps, with the body in place of one that has any of these nodes within."""
+    for step in steps:
+        if step.body and not step.within().isdisjoint(nodes):
+            yield from opened(step.body, nodes)
+        else:
+            yield step
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +132,8 @@ def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
     """Return the values of a step."""
     if step.how == "stack":
         return (jnp.stack(operands),)
+    if step.how == "same":
+        return tuple(operands)
     if step.how == "expected":
         mask, otherwise, chosen = operands
         share = jnp.mean(mask) if step.chance is None else step.chance
@@ -119,10 +143,7 @@ def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
     if step.how == "chance":
         share = jnp.mean(operands[0]) if step.chance is None else step.chance
         return (jnp.full(operands[0].shape, share, step.eqn.outvars[0].aval.dtype),)
-    settings = step.eqn.primitive.get_bind_params(step.eqn.params)
-    functions, settings = settings if isinstance(settings, tuple) else ((), settings)  # before jax 0.9
-    found = step.eqn.primitive.bind(*functions, *operands, **settings)
-    return tuple(found) if step.eqn.primitive.multiple_results else (found,)
+    return bind(step.eqn, operands)
 
 
 @dataclass
@@ -137,7 +158,7 @@ class _Recorder:
     signal: set[int] = field(default_factory=set)
     chances: dict[int, float] = field(default_factory=dict)
     values: dict[int, Any] = field(default_factory=dict)
-    made_by: dict[int, int] = field(default_factory=dict)
+    made_by: dict[int, Step] = field(default_factory=dict)
 
     # -- leaves and nodes ------------------------------------------------------------------------------
 
@@ -200,8 +221,10 @@ class _Recorder:
 
     def _equation(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
         name = eqn.primitive.name
-        if name in _CALLS and not self._keeps_its_rule(eqn):
-            return self._call(eqn, reads)
+        if name in _CALLS:
+            return self._call(eqn.params[_CALLS[name]], reads)
+        if name in _OWN_RULE:
+            return self._own_rule(eqn, reads)
         if name == "scan":
             return self._scan(eqn, reads)
         if name == "cond":
@@ -216,26 +239,31 @@ class _Recorder:
             return self._opaque(eqn, reads, "is one operation: not seen inside")
         return self._plain(eqn, reads)
 
-    def _call(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
-        inner = eqn.params[_CALLS[eqn.primitive.name]]
-        jaxpr, consts = (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
-        before = len(self.steps)
-        outs = self.inline(jaxpr, consts, reads)
-        added = self.steps[before:]
-        if eqn.primitive.name == "custom_jvp_call" and len(added) == 1 and added[0].outs == tuple(outs):
-            # a rule of its own for one operation, such as the slope of ReLU at zero, is kept
-            self.steps[before] = replace(added[0], reads=tuple(reads), eqn=eqn)
-        return outs
+    def _call(self, inner: Any, reads: list[int]) -> list[int]:
+        if isinstance(inner, ClosedJaxpr):
+            return self.inline(inner.jaxpr, inner.consts, reads)
+        return self.inline(inner, (), reads)
 
-    def _keeps_its_rule(self, eqn: JaxprEqn) -> bool:
-        """Tell whether a custom derivative is there because its inside has none, as behind rounding."""
-        if not eqn.primitive.name.startswith("custom_vjp"):
-            return False
-        inner = eqn.params[_CALLS[eqn.primitive.name]]
-        jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
-        return any(
-            each.primitive.name in _FLAT and _floating(each.outvars[0].aval) for each in jaxpr.eqns
-        )
+    def _own_rule(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
+        """Record what is inside, and keep the whole as one step with the derivative it brings."""
+        outer, self.steps = self.steps, []
+        first, seen = len(self.nodes), set[int]()
+        outs = self._call(eqn.params[_OWN_RULE[eqn.primitive.name]], reads)
+        for position, out in enumerate(outs):
+            if out in self.constants:
+                continue
+            if out < first or out in seen:
+                # the same value has another derivative here, so it is another node
+                node = self.nodes[out]
+                outs[position] = self._node("reshape", (out,), node.shape, node.dtype)
+                self._step(Step((outs[position],), (out,), how="same"))
+            seen.add(outs[position])
+        body, self.steps = tuple(self.steps), outer
+        if not seen or any(step.how in ("expected", "chance") for step in body):
+            self.steps += body
+        else:
+            self.steps.append(Step(tuple(outs), tuple(reads), eqn, body=body))
+        return outs
 
     def _scan(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
         settings, closed = eqn.params, eqn.params["jaxpr"]
@@ -258,6 +286,9 @@ class _Recorder:
                 collected.append(out)
         stacked = []
         for variable, parts in zip(eqn.outvars[carried:], gathered, strict=True):
+            if not parts:
+                stacked.append(self.constant(np.zeros(variable.aval.shape, variable.aval.dtype)))
+                continue
             parts = parts[::-1] if settings["reverse"] else parts
             stacked.append(self._stack(parts, variable.aval))
         return [*carry, *stacked]
@@ -286,9 +317,19 @@ class _Recorder:
         while bool(self.value(self.inline(test.jaxpr, test.consts, [*of_test, *carry])[0])):
             carry = self.inline(body.jaxpr, body.consts, [*of_body, *carry])
             if len(self.steps) - before[1] > _LONGEST:
-                del self.nodes[before[0] :], self.steps[before[1] :]
+                del self.steps[before[1] :]
+                self._forget(before[0])
                 return self._opaque(eqn, reads, "runs too often to be unrolled")
         return list(carry)
+
+    def _forget(self, first: int) -> None:
+        """Take back all nodes from this one on."""
+        del self.nodes[first:]
+        for held in (self.constants, self.values, self.made_by, self.chances):
+            for node in [node for node in held if node >= first]:
+                del held[node]
+        for marked in (self.drawn, self.signal):
+            marked.difference_update([node for node in marked if node >= first])
 
     # -- operations ------------------------------------------------------------------------------------
 
@@ -338,6 +379,8 @@ class _Recorder:
                 index = self._node(word.op, seen, shape, dtype, word.settings)
             outs.append(index)
         self._step(self._on_average(eqn, reads, outs))
+        if eqn.primitive.name in ("lt", "le", "gt", "ge"):
+            self._compared(eqn, reads, outs[0])
         return outs
 
     def _on_average(self, eqn: JaxprEqn, reads: list[int], outs: list[int]) -> Step:
@@ -345,13 +388,8 @@ class _Recorder:
         name, step = eqn.primitive.name, Step(tuple(outs), tuple(reads), eqn)
         masks = [r for r in reads if r in self.drawn and r not in self.signal]
         boolean = [r for r in masks if self.nodes[r].dtype == "bool"]
-        if name in ("lt", "le", "gt", "ge") and masks:
-            limits = [self.nodes[r].value for r in reads if r not in masks]
-            if len(limits) == 1 and limits[0] is not None and limits[0].size:
-                share = float(np.clip(np.asarray(limits[0], np.float64).reshape(-1)[0], 0, 1))
-                below = (name in ("lt", "le")) == (reads[0] in masks)
-                self.chances[outs[0]] = share if below else 1 - share
-            return step
+        if name == "floor" and masks:
+            return self._floor(step)
         if not boolean:
             return step
         chance = self.chances.get(boolean[0])
@@ -363,6 +401,34 @@ class _Recorder:
             self.chances[outs[0]] = 1 - chance if name == "not" else chance
         return step
 
+    def _compared(self, eqn: JaxprEqn, reads: list[int], mask: int) -> None:
+        """Note the probability of a mask: that of a uniform number, if what was drawn agrees with it."""
+        drawn = [r for r in reads if r in self.drawn and r not in self.signal]
+        limits = [self.nodes[r].value for r in reads if r not in drawn]
+        if not drawn or len(limits) != 1 or limits[0] is None or limits[0].size == 0:
+            return
+        share = float(np.clip(np.asarray(limits[0], np.float64).reshape(-1)[0], 0, 1))
+        below = (eqn.primitive.name in ("lt", "le")) == (reads[0] in drawn)
+        chance = share if below else 1 - share
+        seen = np.asarray(self.value(mask))
+        spread = math.sqrt(chance * (1 - chance) / max(seen.size, 1))
+        if seen.size and abs(float(seen.mean()) - chance) <= _SURE * spread + 1e-6:
+            self.chances[mask] = chance
+
+    def _floor(self, step: Step) -> Step:
+        """floor(c + u), u uniform on [0, 1), is floor(c) or one more: c on average."""
+        (read,) = step.reads
+        made = self.made_by.get(read)
+        if read in self.signal or made is None or made.eqn is None or made.eqn.primitive.name != "add":
+            return step
+        values = (self.nodes[r].value for r in made.reads)
+        shifts = [value for value in values if value is not None]
+        if len(shifts) != 1 or shifts[0].size == 0:
+            return step
+        shift, drawn = float(shifts[0].reshape(-1)[0]), np.asarray(self.value(read), np.float64)
+        inside = drawn.size > 0 and bool((drawn >= shift - 1e-6).all() and (drawn <= shift + 1).all())
+        return replace(step, how="chance", chance=shift) if inside else step
+
     def _folded(self, eqn: JaxprEqn, reads: list[int]) -> list[int] | None:
         if sum(v.aval.size for v in eqn.outvars) > _FOLDED:
             return None
@@ -371,7 +437,7 @@ class _Recorder:
 
     def _step(self, step: Step) -> None:
         for out in step.outs:
-            self.made_by[out] = len(self.steps)
+            self.made_by[out] = step
         self.steps.append(step)
 
     # -- values, where control flow depends on them --------------------------------------------------
@@ -384,7 +450,7 @@ class _Recorder:
             if index in self.values:
                 waiting.pop()
                 continue
-            step = self.steps[self.made_by[index]]
+            step = self.made_by[index]
             missing = [read for read in step.reads if read not in self.values]
             if missing:
                 waiting += missing
@@ -400,14 +466,10 @@ class _Recorder:
             if node.value is not None:
                 digest.update(np.ascontiguousarray(node.value).tobytes())
         for step in self.steps:
-            settings = "" if step.eqn is None else _text(step.eqn)
+            settings = "" if step.eqn is None else text_of(step.eqn)
             digest.update(f"{step.outs}{step.reads}{step.how}{step.chance}{settings}".encode())
         digest.update(str(tuple(outputs)).encode())
         return digest.hexdigest()
-
-
-def _text(eqn: JaxprEqn) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+|0x[0-9a-fA-F]+|id=\d+", "", f"{eqn.primitive.name}{eqn.params}")
 
 
 def _dtype(value: Any) -> Any:

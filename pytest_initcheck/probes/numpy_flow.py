@@ -167,7 +167,7 @@ class NumpyFlow:
         """Trace the loss of what the model returned, and differentiate it."""
         tape = new_tape()
         leaves: dict[int, Any] = {}
-        for index in dict.fromkeys(self.graph.outputs):
+        for index in dict.fromkeys(_nodes_in(self.returned)):
             value = np.array(values[index])
             leaves[index] = wrapped(tape, value, tape.leaf("input", value, label="output"))
         returned = filled(self.returned, leaves)
@@ -212,6 +212,15 @@ def filled(returned: Any, values: Mapping[int, Any]) -> Any:
     if type(returned) is dict:
         return {key: filled(item, values) for key, item in returned.items()}
     return returned
+
+
+def _nodes_in(returned: Any) -> Iterator[int]:
+    if isinstance(returned, Returned):
+        yield returned.node
+    elif type(returned) in (tuple, list, dict):
+        items = returned.values() if type(returned) is dict else returned
+        for item in items:
+            yield from _nodes_in(item)
 
 
 def _added(outputs: tuple[int, ...], cotangents: tuple[Array, ...]) -> Iterator[tuple[int, Array]]:

@@ -21,9 +21,9 @@ from pytest_initcheck.probes.numpy_holdings import (
     generators_kept,
     holdings,
     states,
-    with_arrays,
 )
 from pytest_initcheck.probes.numpy_lists import has_samples
+from pytest_initcheck.probes.numpy_replacing import with_arrays
 from pytest_initcheck.probes.numpy_sites import Sites
 from pytest_initcheck.probes.numpy_tracing import arrays_of, recorded
 from pytest_initcheck.probes.readouts import standard_normal
@@ -82,6 +82,9 @@ def _users_gradients(model: Network, call: Call, held: Holdings, dy: Array) -> d
 def _slope_of(flow: NumpyFlow, parameters: Mapping[str, Array]) -> Slope:
     def slope(name: str, direction: Array, dy: Array) -> float:
         array = parameters[name]
+        exact = flow.gradients(flow.graph.outputs[0], dy, [name])
+        if exact is not None:
+            return float(np.sum(exact.parameters.get(name, np.zeros(())) * direction))
         step = step_of(array)
         moved = (array + sign * step * direction for sign in (1, -1))
         ends = [np.sum(flow.outputs({name: each})[0].astype(np.float64) * dy) for each in moved]

@@ -14,11 +14,12 @@ from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.graph.flow import Leaf
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.numpy_flow import NumpyFlow, Returned
-from pytest_initcheck.probes.numpy_holdings import Holdings, with_arrays
+from pytest_initcheck.probes.numpy_holdings import Holdings
 from pytest_initcheck.probes.numpy_lowering import tape as new_tape
 from pytest_initcheck.probes.numpy_namespace import stand_ins
 from pytest_initcheck.probes.numpy_places import NOWHERE, Place
 from pytest_initcheck.probes.numpy_recording import is_traced, plain, wrapped
+from pytest_initcheck.probes.numpy_replacing import with_arrays
 from pytest_initcheck.probes.numpy_samples import refuse_loops_over_samples
 from pytest_initcheck.probes.numpy_tape import Compute, Tape
 from pytest_initcheck.probes.numpy_traced import SHOW

@@ -265,7 +265,9 @@ class Recorder(TorchDispatchMode):
         site = self.sites[index]
         value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         self.sites[index] = replace(site, value=value, bias=self._parameter(names, (0, 0)))
-        axis = 1 if site.op == "conv" else -1
+        # what is added to may have been moved: a convolution's channels may be on the last axis by now
+        sources = [self.origins.of(arg) for arg in args[:2]]
+        axis = next(s.axis for s in sources if s is not None and s.site == index)
         self.origins.remember(out, Origin(index, axis), in_place=in_place)
 
     def _elementwise(

@@ -117,7 +117,7 @@ def test_plain_functions_conform(claim):
     claim()
 
 
-@pytest.mark.parametrize("claim", conformance.claims(probe, jitted), ids=str)
+@pytest.mark.parametrize("claim", conformance.claims(probe, jitted, only=("residual", "lstm")), ids=str)
 def test_functions_under_jit_and_checkpoint_conform(claim):
     claim()
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,11 +15,24 @@ from pytest_initcheck.conformance.agreement import (
     same,
     same_moments,
 )
+from pytest_initcheck.conformance.edit_claims import (
+    an_edit_of_what_is_not_there_is_an_error,
+    edits_are_spelled,
+    edits_change_what_they_say,
+)
 from pytest_initcheck.conformance.reference import Expected
-from pytest_initcheck.conformance.subject import MODE, SEED, Subject, narrowed, with_first
+from pytest_initcheck.conformance.subject import (
+    MODE,
+    SEED,
+    Subject,
+    as_before,
+    kernel_of,
+    narrowed,
+    seed_all,
+    with_first,
+)
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
-from pytest_initcheck.factory import preserved_global_states, seed_everything
 from pytest_initcheck.probes.protocol import incomplete
 from pytest_initcheck.trace import Site
 
@@ -57,20 +69,20 @@ def leaves_the_model_as_it_was(subject: Subject) -> None:
 
 def draws_leave_the_global_state_to_the_user(subject: Subject) -> None:
     """What the framework draws after a seed is the same, whatever was traced or drawn in between."""
-    probe, name = subject.probe, subject.parameter(_kernel(subject)).name
+    probe, name = subject.probe, subject.parameter(kernel_of(subject)).name
 
     def drawn(between: Callable[[], object]) -> object:
         model = subject.model()
-        _seed(subject)
+        seed_all(subject)
         between()
         probe.apply(model, [Edit("draw", (name,), (0.5,))], subject.call())
         return probe.fingerprints(model)
 
     def kept() -> None:
-        with _preserved(subject):
+        with as_before(subject):
             probe.apply(subject.model(), [Edit("draw", (name,), (0.5,))], subject.call())
 
-    with _preserved(subject):
+    with as_before(subject):
         wanted = drawn(lambda: None)
         require(wanted == drawn(lambda: None), "seed() does not decide what is drawn")
         require(wanted == drawn(kept), "preserved() does not put the global random state back")
@@ -78,20 +90,8 @@ def draws_leave_the_global_state_to_the_user(subject: Subject) -> None:
         require(wanted == with_trace, "a trace within preserved() changes what is drawn afterwards")
 
 
-def _seed(subject: Subject) -> None:
-    """Seed as a check does: a probe whose framework has no generator of its own draws from numpy's."""
-    seed_everything(SEED)
-    subject.probe.seed(SEED)
-
-
-@contextmanager
-def _preserved(subject: Subject) -> Iterator[None]:
-    with preserved_global_states(), subject.probe.preserved():
-        yield
-
-
 def _preserved_trace(subject: Subject) -> None:
-    with _preserved(subject):
+    with as_before(subject):
         subject.trace(subject.model())
 
 
@@ -235,10 +235,10 @@ def the_seed_decides_the_readout(subject: Subject) -> None:
 
 
 def a_weight_that_is_not_finite_is_seen(subject: Subject) -> None:
-    model = with_first(subject, _kernel(subject), math.nan)
+    model = with_first(subject, kernel_of(subject), math.nan)
     require(not subject.glimpse(model).quiet, "a glimpse does not see NaN")
     trace = subject.trace(model)
-    name = subject.parameter(_kernel(subject)).name
+    name = subject.parameter(kernel_of(subject)).name
     found = next(p for p in trace.parameters if p.name == name)
     same("non-finite entries", found.non_finite, 1)
     require(trace.sites[-1].value.non_finite > 0, "the output of NaN is finite")
@@ -265,63 +265,6 @@ def inputs_of_a_wrong_shape_are_one_line(subject: Subject) -> None:
             message = ""
         require(message, f"{name} accepts inputs that lack a unit")
         require("\n" not in message, f"{name}: more than one line: {message!r}")
-
-
-# -- edits -----------------------------------------------------------------------------------------
-
-_EDITS: Mapping[str, float] = {"draw": 0.5, "orthogonal": 1.5, "fill": 0.25, "scale": 2.0}
-
-
-def edits_change_what_they_say(subject: Subject) -> None:
-    name = _kernel(subject)
-    before = subject.parameter(name)
-    rows, columns = subject.network.shapes[name]
-    wanted = {
-        "draw": (0.25, 6 * math.sqrt(2 / before.count)),
-        "orthogonal": (1.5**2 / max(rows, columns), 1e-4),
-        "fill": (0.0625, 1e-6),
-        "scale": (4 * before.second_moment, 1e-5),
-    }
-    for kind, value in _EDITS.items():
-        model = subject.model()
-        with _preserved(subject):
-            _seed(subject)
-            subject.probe.apply(model, [Edit(kind, (before.name,), (value,))], subject.call())
-        trace = subject.trace(model)
-        after = subject.parameter(name, trace)
-        second_moment, tolerance = wanted[kind]
-        close(f"second moment after {kind}", after.second_moment, second_moment, tolerance=tolerance)
-        same(f"constant after {kind}", after.constant, kind == "fill")
-        for other in trace.parameters:
-            if other.name != before.name:
-                old = next(p for p in subject.traced.parameters if p.name == other.name)
-                same(f"{other.name} after {kind} of another", other.second_moment, old.second_moment)
-
-
-def edits_are_spelled(subject: Subject) -> None:
-    parameters = {p.name: p for p in subject.traced.parameters}
-    name = subject.parameter(_kernel(subject)).name
-    spelled = {
-        kind: subject.probe.spell([Edit(kind, (name,), (value,))], parameters)
-        for kind, value in _EDITS.items()
-    }
-    for kind, code in spelled.items():
-        require(code.strip(), f"{kind} is spelled as nothing")
-    require(len(set(spelled.values())) == len(spelled), "two edits are spelled alike")
-
-
-def an_edit_of_what_is_not_there_is_an_error(subject: Subject) -> None:
-    model = subject.model()
-    try:
-        subject.probe.apply(model, [Edit("fill", ("no such weight",), (0.0,))], subject.call())
-    except ModelError:
-        return
-    require(False, "apply() accepts an edit of a parameter that the model does not have")
-
-
-def _kernel(subject: Subject) -> str:
-    """A dense kernel: the last of the network."""
-    return [name for name in subject.network.shapes if name.endswith(".kernel")][-1]
 
 
 def _sites(subject: Subject) -> list[tuple[str, Site, Expected]]:
