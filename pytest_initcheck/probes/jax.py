@@ -144,11 +144,11 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
-    flow, batch = _flow(model, call, mode)
+    flow, batch = _flow(model, call, mode, derived=False)
     return tracing.glimpse(flow, batch=batch)
 
 
-def _flow(model: Any, call: Call, mode: str) -> tuple[JaxFlow, int]:
+def _flow(model: Any, call: Call, mode: str, *, derived: bool = True) -> tuple[JaxFlow, int]:
     """Return the recorded forward pass, and how many samples it has."""
     seen = functional(model, mode)
     given = _arrays(call)
@@ -171,7 +171,9 @@ def _flow(model: Any, call: Call, mode: str) -> tuple[JaxFlow, int]:
     states = [value for _, value in seen.states]
     try:
         closed = jax.make_jaxpr(forward)(values, states, inputs)
-        program = recorded(closed, _given(seen, values, _input_names(given, at), inputs))
+        program = recorded(
+            closed, _given(seen, values, _input_names(given, at), inputs), derived=derived
+        )
     except ModelError:
         raise
     except Exception as error:
