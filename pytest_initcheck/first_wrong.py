@@ -18,7 +18,7 @@ from pytest_initcheck.runs import (
     signal_path,
 )
 from pytest_initcheck.tensor_causes import dead_above, layers_before
-from pytest_initcheck.trace import Site, Trace
+from pytest_initcheck.trace import Site, Trace, owner_and_leaf
 
 _WRONG_STEP = math.log(1.5)
 """A layer whose length is 1.5 times off a matched one's is worth naming as the first."""
@@ -142,6 +142,6 @@ def place_of(site: Site | None, trace: Trace) -> str:
     shape = f"{weight.fan_in}->{site.units}" if kind == "Linear" else "x".join(map(str, weight.shape))
     after = activation_after(trace, site)
     names = (weight.name, *weight.aliases)
-    others = [name for name in names if name.rpartition(".")[0] != site.name]
+    others = [name for name in names if owner_and_leaf(name)[0] != site.name]
     tied = f", tied to {', '.join(others)}" if weight.aliases else ""
     return f"{site.name} ({kind} {shape}{f', then {after}' if after else ''}{tied})"

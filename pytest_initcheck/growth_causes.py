@@ -84,7 +84,8 @@ def why_norm(trace: Trace) -> Why | None:
     largest = max(norms, key=lambda site: site.value.second_moment, default=None)
     if largest is None or not largest.value.second_moment > _UNUSUAL_NORM:
         return None
-    scales = [p for p in trace.parameters if p.name.startswith(f"{largest.name}.") and p.multiplicative]
+    inside = (f"{largest.name}.", f"{largest.name}/")
+    scales = [p for p in trace.parameters if p.name.startswith(inside) and p.multiplicative]
     words = f"start the scale of {largest.name} at 1"
     return Why(
         "scale of a norm",

@@ -1,14 +1,23 @@
-"""Homes for numpy models: layer lists, and forward functions that tap their own values.
+"""Homes for numpy models: plain forward functions, layer lists, and functions that tap their values.
 
-A layer list is ``[(W, b, activation), ...]`` and stands for ``a = activation(x @ W + b)`` layer by
-layer, W of shape [in, out]; ``b`` and ``activation`` may be None.  PYTEST_DONT_REWRITE
+* A **forward function**, or an object with ``__call__`` or ``forward``, is traced: it is run on arrays
+  that record what is done to them. The arrays that it reads are its parameters, called as the code
+  calls them: ``W1``, ``layers.0.W``. Where a value leaves the trace, in ``float(h)`` or a loop over
+  samples, an error names the line. :func:`network` says which arrays are trained, and takes a backward
+  pass that you wrote: it is held against the forward pass.
+* A **layer list** is ``[(W, b, activation), ...]`` and stands for ``a = activation(x @ W + b)`` layer by
+  layer, W of shape [in, out]; ``b`` and ``activation`` may be None.
+* A function that calls :func:`tap` shows what it taps and is not traced: for what no trace follows.
+
+PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +26,7 @@ from numpy.typing import NDArray
 from pytest_initcheck.activations import Activation, activation
 from pytest_initcheck.errors import ConfigError
 
-__all__ = ["forward", "tap"]
+__all__ = ["Network", "forward", "network", "tap"]
 
 
 _Observer = Callable[[str, NDArray[Any], Activation | None, Any, Any], None]
@@ -86,6 +95,56 @@ def known_activation(which: str | Callable[[Any], Any] | Activation | None) -> A
             "forward function and tap its halves"
         )
     return None if found.family == "linear" else found
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A forward function with what is said of it; see :func:`network`."""
+
+    forward: Callable[..., Any]
+    parameters: Mapping[str, NDArray[Any]] | Sequence[NDArray[Any]] | None = None
+    backward: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def __deepcopy__(self, memo: Any) -> Network:
+        raise TypeError("its arrays belong to functions; pass the factory that returns it")
+
+
+def network(
+    forward: Callable[..., Any],
+    *,
+    parameters: Mapping[str, NDArray[Any]] | Sequence[NDArray[Any]] | None = None,
+    backward: Callable[..., Any] | None = None,
+) -> Network:
+    """Return a model: a forward function, the arrays that are trained, and its backward pass.
+
+    * ``parameters`` are arrays by name, or in a list; left out, every floating-point array that
+      ``forward`` reads is one.
+    * ``backward`` is called right after ``forward(x)``, as ``backward(dy)`` or ``backward(x, dy)``, and
+      returns the gradients of sum(output * dy), in the parameters' order or by name. A wrong one is an
+      error.
+
+    Raises ConfigError for parameters that are no floating-point arrays, or none.
+
+    >>> W = np.eye(2)
+    >>> network(lambda x: x @ W, parameters={"W": W})(np.ones((1, 2)))
+    array([[1., 1.]])
+    """
+    for role, function in (("forward", forward), ("backward", backward)):
+        if not callable(function) and not (role == "backward" and function is None):
+            raise ConfigError(f"{role} is {type(function).__name__}, and not callable")
+    if parameters is not None:
+        named = parameters if isinstance(parameters, Mapping) else dict(enumerate(parameters))
+        if not named:
+            raise ConfigError("parameters is empty; leave it out, and the arrays are found")
+        for name, array in named.items():
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fc":
+                raise ConfigError(
+                    f"parameters[{name!r}] is no floating-point array, but {type(array).__name__}"
+                )
+    return Network(forward, parameters, backward)
 
 
 def forward(layers: Any, x: NDArray[Any]) -> NDArray[Any]:

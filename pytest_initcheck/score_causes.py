@@ -11,7 +11,7 @@ from pytest_initcheck.runs import (
     LINEAR,
     layer_before,
 )
-from pytest_initcheck.trace import Parameter, Site, Trace
+from pytest_initcheck.trace import Parameter, Site, Trace, owner_and_leaf
 
 _WOUND = 3.0
 """Phases beyond about pi wind around: neighbours are no longer told from others."""
@@ -83,7 +83,7 @@ def why_phases(trace: Trace) -> Why | None:
     stds = tuple(math.sqrt(each.second_moment) / width for each, width in wound)
     edit = Edit("draw", tuple(each.name for each, _ in wound), stds, "sin")
     more = f", and {len(wound) - 1} more alike," if len(wound) > 1 else ""
-    layer_name = weight.name.rpartition(".")[0] or weight.name
+    layer_name = owner_and_leaf(weight.name)[0] or weight.name
     return Why(
         "init gain",
         f"the phases that the sine reads have standard deviation {wide:.3g}, where 1 is meant: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
@@ -15,7 +16,7 @@ from pytest_initcheck.invariants.gradient import growth_per_layer
 from pytest_initcheck.report.first_line import LONGEST_MESSAGE
 from pytest_initcheck.report.prose import columns, plain, shortened
 from pytest_initcheck.runs import signal_per_layer
-from pytest_initcheck.trace import STEPS, Parameter, Trace
+from pytest_initcheck.trace import STEPS, Parameter, Trace, owner_and_leaf
 
 _LOGARITHMIC = ("variance", "gradient", "matched-init", "reproducible")
 _BITS = ("vanishing", "exploding", "growth")
@@ -109,13 +110,13 @@ def _says_gradient(measure: Measure, trace: Trace, limits: Limits, shown: str) -
 
 def parameter_of(measure: Measure, trace: Trace) -> Parameter | None:
     """Return the tensor that a claim of `trainable` or `symmetry` is about."""
-    name = measure.claim.rpartition("/")[2]
+    name = measure.tensor
     return next((p for p in trace.parameters if p.name == name), None)
 
 
 def _says_tensor(invariant: str, measure: Measure) -> Said:
-    name = measure.claim.rpartition("/")[2]
-    leaf = shortened(plain(name.rpartition(".")[2]), _LONGEST_LEAF)
+    name = measure.tensor
+    leaf = shortened(plain(owner_and_leaf(name)[1]), _LONGEST_LEAF)
     if invariant == "trainable":
         if measure.note == "cut off":
             reason = f"{name}: autograd has no path from the output to it"
@@ -182,7 +183,7 @@ def allowable(measures: Iterable[Measure], trace: Trace) -> str:
     names = sorted({trace.sites[site].name for site in sites})
     if len(names) == 1:
         return glob.escape(names[0])
-    paths = [name.split(".") for name in names]
+    paths = [re.split(r"(?<=[./])", name) for name in names]
     same = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
-    shared = ".".join(parts[0] for parts in same)
-    return f"{glob.escape(shared)}.*" if shared and shared not in names else "*"
+    shared = "".join(parts[0] for parts in same)
+    return f"{glob.escape(shared)}*" if shared and shared[:-1] not in names else "*"

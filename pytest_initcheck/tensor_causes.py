@@ -12,12 +12,12 @@ from pytest_initcheck.invariants import Measure
 from pytest_initcheck.layer_causes import why_own, why_raw
 from pytest_initcheck.remedies import Remedy, Why, advice, drawn, effective_fan_in, filled
 from pytest_initcheck.runs import LINEAR, activation_after, layer_before, readers
-from pytest_initcheck.trace import Parameter, Site, Trace
+from pytest_initcheck.trace import Parameter, Site, Trace, owner_and_leaf
 
 
 def why_tensor(invariant: str, measure: Measure, trace: Trace) -> Why:
     """Return the cause and the remedies for a claim of `trainable` or `symmetry`."""
-    name = measure.claim.rpartition("/")[2]
+    name = measure.tensor
     parameter = next((p for p in trace.parameters if p.name == name), None)
     if parameter is None:
         return Why("unseen weight", "the tensor is gone", advice("look at how the model builds it"))
@@ -145,8 +145,8 @@ def why_stopped(trace: Trace) -> Why | None:
         if site.kind != "norm" or site.value.batch_variance != 0 or not varies:
             continue
         scales = [p for p in trace.parameters if p.multiplicative and p.second_moment == 0]
-        if any(scale.name.rpartition(".")[0] in _owners(site) for scale in scales):
-            alike = [p for p in scales if p.name.rpartition(".")[0] in _norm_owners(trace)]
+        if any(owner_and_leaf(scale.name)[0] in _owners(site) for scale in scales):
+            alike = [p for p in scales if owner_and_leaf(p.name)[0] in _norm_owners(trace)]
             return Why(
                 "scale of a norm",
                 f"the scale of {site.name} is zero: it puts out the same for every input",

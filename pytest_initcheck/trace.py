@@ -83,6 +83,18 @@ class Parameter:
         return self.fan_in * self.second_moment
 
 
+def owner_and_leaf(name: str) -> tuple[str, str]:
+    """Return a tensor's name in two: whose it is, and what it is there.
+
+    Modules are told apart by dots, layers of Keras and haiku by slashes.
+
+    >>> owner_and_leaf("features.0.weight"), owner_and_leaf("encoder/dense/kernel"), owner_and_leaf("w1")
+    (('features.0', 'weight'), ('encoder/dense', 'kernel'), ('', 'w1'))
+    """
+    at = max(name.rfind("."), name.rfind("/"))
+    return (name[:at], name[at + 1 :]) if at >= 0 else ("", name)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One operation: what it is, which sites it reads, and what its value looks like.
@@ -275,11 +287,11 @@ class Trace:
         for site in self.sites:
             if parameter in [p.name for p in (site.weight, site.bias) if p is not None]:
                 return site.index
-        owner = parameter.rpartition(".")[0]
+        owner, _ = owner_and_leaf(parameter)
         for site in self.sites:
             if site.name in (owner, parameter):
                 return site.index
-        inside = (s.index for s in self.sites if owner and s.name.startswith(f"{owner}."))
+        inside = (s.index for s in self.sites if owner and s.name.startswith((f"{owner}.", f"{owner}/")))
         return next(inside, -1)
 
     def leading_to(self, ends: set[int]) -> frozenset[int]:

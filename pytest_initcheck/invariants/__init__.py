@@ -40,6 +40,11 @@ class Measure:
     essential: bool = False
 
     @property
+    def tensor(self) -> str:
+        """The tensor that a claim of `trainable` or `symmetry` is about; names may hold slashes."""
+        return self.claim.removeprefix("equal/").removeprefix("copies/")
+
+    @property
     def violated(self) -> bool:
         """Outside the widened limits; NaN is outside."""
         if self.value is None:

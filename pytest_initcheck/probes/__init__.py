@@ -21,13 +21,16 @@ def probe_for(model: Any) -> Probe:
 
     Raises ModelError if none can, or two that were added to the package's own.
     """
-    owners = [probe for probe in loaded() if probe.owns(model)]
-    others = [probe for probe in owners if probe.FRAMEWORK in added()]
+    probes = loaded()
+    others = [probe for probe in probes if probe.FRAMEWORK in added() and probe.owns(model)]
     if len(others) > 1:
         names = " and ".join(distribution(added()[probe.FRAMEWORK]) for probe in others)
         raise ModelError(
             f"{names} both claim a model of type {type(model).__qualname__}; uninstall one of them"
         )
-    if not owners:
+    # asked one by one: numpy's, the last, looks at everything that an object holds
+    own = (probe for probe in probes if probe.FRAMEWORK not in added() and probe.owns(model))
+    found = others[0] if others else next(own, None)
+    if found is None:
         raise unknown(model)
-    return owners[0]
+    return found

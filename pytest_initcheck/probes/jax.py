@@ -30,7 +30,7 @@ from pytest_initcheck.probes.jax_spelling import apply as make_edits
 from pytest_initcheck.probes.jax_spelling import spell as spell
 from pytest_initcheck.probes.jax_trees import is_array
 from pytest_initcheck.probes.losses import loss_value
-from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.probes.tracebacks import first_line, user_traceback
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Trace, Wanted
 
 FRAMEWORK = "jax"
@@ -136,7 +136,12 @@ def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
-    flow, batch = _flow(model, call, mode)
+    return trace_of(functional(model, mode), call, seed, wanted)
+
+
+def trace_of(seen: Functional, call: Call, seed: int, wanted: Wanted) -> Trace:
+    """Return the trace of a model that is a function of its arrays already."""
+    flow, batch = _flow(seen, call)
     try:
         return tracing.trace(flow, framework=FRAMEWORK, batch=batch, seed=seed, wanted=wanted)
     except (TypeError, ValueError) as error:
@@ -144,13 +149,17 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
-    flow, batch = _flow(model, call, mode, derived=False)
+    return glimpse_of(functional(model, mode), call)
+
+
+def glimpse_of(seen: Functional, call: Call) -> Glimpse:
+    """Look for rare events in a model that is a function of its arrays already."""
+    flow, batch = _flow(seen, call, derived=False)
     return tracing.glimpse(flow, batch=batch)
 
 
-def _flow(model: Any, call: Call, mode: str, *, derived: bool = True) -> tuple[JaxFlow, int]:
+def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlow, int]:
     """Return the recorded forward pass, and how many samples it has."""
-    seen = functional(model, mode)
     given = _arrays(call)
     leaves, structure = jax.tree.flatten((given.args, dict(given.kwargs)))
     at = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
@@ -171,9 +180,8 @@ def _flow(model: Any, call: Call, mode: str, *, derived: bool = True) -> tuple[J
     states = [value for _, value in seen.states]
     try:
         closed = jax.make_jaxpr(forward)(values, states, inputs)
-        program = recorded(
-            closed, _given(seen, values, _input_names(given, at), inputs), derived=derived
-        )
+        named = _given(seen, values, _input_names(given, at), inputs)
+        program = recorded(closed, named, seen.place, derived=derived)
     except ModelError:
         raise
     except Exception as error:
@@ -182,7 +190,7 @@ def _flow(model: Any, call: Call, mode: str, *, derived: bool = True) -> tuple[J
         program,
         (*values, *states, *inputs),
         tuple(
-            Leaf(each.name, np.asarray(_host(value)), True, each.path)
+            Leaf(each.name, np.asarray(_host(value)), each.trainable, each.path, each.aliases)
             for each, value in zip(seen.parameters, values, strict=True)
         ),
         lambda flat: jax.tree.unflatten(returned[0], list(flat)),
@@ -253,7 +261,7 @@ def _unfit(error: Exception, call: Call) -> ModelError:
     """Return what to say of a model that raised while it was traced."""
     if isinstance(error, ModelError):
         return error
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error)
     if isinstance(error, jax.errors.ConcretizationTypeError):
         return ModelError(
             f"the model asks for the value of an array at {_place(error)}, which JAX does not know "

@@ -28,7 +28,7 @@ def text_of(eqn: JaxprEqn, *, derived: bool) -> str:
 
     A function among the settings shows its address: such an equation is like itself alone.
     """
-    name, params = eqn.primitive.name, eqn.params
+    name, params = str(eqn.primitive.name), eqn.params
     if name.startswith("custom_"):
         inside = (value for value in params.values() if isinstance(value, ClosedJaxpr))
         return name + (_with_derivative(eqn) if derived else "".join(map(_text, inside)))

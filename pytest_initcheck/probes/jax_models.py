@@ -29,11 +29,13 @@ class Functional:
 
     * ``states`` are arrays that are no parameters, by name: statistics, keys.
     * ``apply`` takes the parameters' and the states' values, in their order, and the call.
+    * ``place`` tells what in the model runs in a name scope, where the library opens scopes.
     """
 
     parameters: tuple[Held, ...]
     states: tuple[tuple[str, Any], ...]
     apply: Callable[[Sequence[Any], Sequence[Any], Call], Any]
+    place: Callable[[str], str] = lambda scope: ""
 
 
 def library_of(model: Any) -> str | None:

@@ -129,21 +129,21 @@ def _conv(eqn: JaxprEqn) -> Translated:
 
 
 def _gather(eqn: JaxprEqn) -> Translated:
-    """Rows of a table by whole-number ids are ``take``; another gather cuts something out."""
+    """Rows of a table by whole-number ids are ``take``; another gather cuts something out.
+
+    Under ``vmap`` an id has a place for every axis of the table; those of whole axes say nothing.
+    """
     numbers, sizes = eqn.params["dimension_numbers"], tuple(eqn.params["slice_sizes"])
     table, ids = (variable.aval.shape for variable in eqn.invars)
-    collapsed = tuple(numbers.collapsed_slice_dims)
-    whole = len(collapsed) == 1 and collapsed == tuple(numbers.start_index_map)
-    if not whole or numbers.operand_batching_dims:
-        return Translated("slice", order=(0,))
-    axis = collapsed[0]
-    others = all(sizes[d] == table[d] for d in range(len(table)) if d != axis)
-    first = len(ids) - 1
-    placed = tuple(range(axis, axis + first))
+    cut = [d for d in range(len(table)) if sizes[d] != table[d]]
+    cut = cut or [d for d in numbers.collapsed_slice_dims if d in numbers.start_index_map]
+    one = len(cut) == 1 and sizes[cut[0]] == 1 and cut[0] in numbers.start_index_map
+    if not one or not ids or numbers.operand_batching_dims:
+        return Translated("slice")
+    places = len(ids) - 1
     result = tuple(d for d in range(len(eqn.outvars[0].aval.shape)) if d not in numbers.offset_dims)
-    if others and ids and ids[-1] == 1 and result == placed:
-        return Translated("take", {"axis": axis})
-    return Translated("slice", order=(0,))
+    ordered = result in (tuple(range(places)), tuple(range(cut[0], cut[0] + places)))
+    return Translated("take", {"axis": cut[0]}) if ordered else Translated("slice")
 
 
 def _cumulative(eqn: JaxprEqn) -> Translated:

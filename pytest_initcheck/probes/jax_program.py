@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,12 +107,19 @@ class Given:
     value: Any
 
 
-def recorded(closed: ClosedJaxpr, given: Sequence[Given], *, derived: bool = True) -> Program:
+def recorded(
+    closed: ClosedJaxpr,
+    given: Sequence[Given],
+    place: Callable[[str], str] = lambda scope: "",
+    *,
+    derived: bool = True,
+) -> Program:
     """Return the program of a jaxpr whose arguments are these.
 
+    * ``place`` makes a label of the name scope that an operation was recorded in.
     * ``derived``: it will be differentiated, so programs are equal only if their derivatives are.
     """
-    recorder = _Recorder()
+    recorder = _Recorder(place)
     arguments = [recorder.leaf(each) for each in given]
     outputs = recorder.inline(closed.jaxpr, closed.consts, arguments)
     graph = Graph(tuple(recorder.nodes), tuple(outputs))
@@ -146,6 +153,8 @@ def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
 
 @dataclass
 class _Recorder:
+    place: Callable[[str], str]
+    scope: str = ""
     nodes: list[Node] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     constants: dict[int, Any] = field(default_factory=dict)
@@ -186,6 +195,7 @@ class _Recorder:
         value: Any = None,
     ) -> int:
         index = len(self.nodes)
+        label = label or (self.place(self.scope) if reads else "")
         self.nodes.append(Node(index, op, reads, tuple(shape), str(dtype), settings or {}, label, value))
         if any(read in self.signal for read in reads):
             self.signal.add(index)
@@ -206,9 +216,12 @@ class _Recorder:
                 return self.constant(np.asarray(atom.val, atom.aval.dtype))
             return known[atom]
 
+        outer = self.scope
         for eqn in jaxpr.eqns:
+            self.scope = f"{outer}/{eqn.source_info.name_stack}"
             outs = self._equation(eqn, [read(atom) for atom in eqn.invars])
             known.update(zip(eqn.outvars, outs, strict=True))
+        self.scope = outer
         return [read(atom) for atom in jaxpr.outvars]
 
     def _equation(self, eqn: JaxprEqn, reads: list[int]) -> list[int]:
@@ -434,7 +447,8 @@ class _Recorder:
         made = self.made_by.get(read)
         if read in self.signal or made is None or made.eqn is None or made.eqn.primitive.name != "add":
             return step
-        shifts = [self.nodes[r].value for r in made.reads if self.nodes[r].value is not None]
+        values = (self.nodes[r].value for r in made.reads)
+        shifts = [value for value in values if value is not None]
         if len(shifts) != 1 or shifts[0].size == 0:
             return step
         shift, drawn = float(shifts[0].reshape(-1)[0]), np.asarray(self.value(read), np.float64)

@@ -25,6 +25,8 @@ class Held:
     path: str
     value: Any
     put: Callable[[Any], None]
+    trainable: bool = True
+    aliases: tuple[str, ...] = ()
 
 
 def is_array(value: Any) -> bool:

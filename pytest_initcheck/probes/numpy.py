@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal
+from pytest_initcheck.numpy import Network
 from pytest_initcheck.probes.graph import tracing
 from pytest_initcheck.probes.numpy_flow import NumpyFlow
 from pytest_initcheck.probes.numpy_gradients import backward, directional
@@ -53,6 +54,8 @@ def owns(model: Any) -> bool:
     """Tell lists of layers, functions, and objects that are called and hold arrays."""
     if is_layer_list(model) or inspect.isroutine(model) or isinstance(model, functools.partial):
         return True
+    if isinstance(model, Network):
+        return True
     called = callable(model) or callable(getattr(model, "forward", None))
     if not called or inspect.isclass(model) or isinstance(model, (list, tuple, dict)):
         return False
@@ -80,7 +83,7 @@ def generator(seed: int) -> np.random.Generator:
 
 def _arrays(model: Any) -> dict[str, Array]:
     if not is_layer_list(model):
-        return {held.name: held.array for held in holdings(model).arrays.values()}
+        return holdings(model).trained
     named: dict[str, Array] = {}
     for layer in layers_of(model):
         named[f"{layer.name}.W"] = layer.weight
@@ -145,7 +148,7 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
         if is_layer_list(model):
             sites = Sites()
             return _glimpse(model, run_list(model, call, sites)[0], sites)
-        found = seen(model, call)
+        found = seen(model, call, seed=seed)
         if isinstance(found, NumpyFlow):
             return tracing.glimpse(found, batch=found.batch)
         return _glimpse(model, found.output, found.sites)
@@ -164,7 +167,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
     with np.errstate(all="ignore"):
         if is_layer_list(model):
             return _of_list(model, call, seed, wanted)
-        found = seen(model, call, histograms=wanted.histograms)
+        found = seen(model, call, seed=seed, histograms=wanted.histograms)
         if isinstance(found, NumpyFlow):
             return tracing.trace(found, framework=FRAMEWORK, batch=found.batch, seed=seed, wanted=wanted)
         return _of_taps(model, call, found, seed, wanted)
@@ -180,7 +183,7 @@ def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
     if reason is None:
         gradient, found = backward(layers, reads, seed, skip_last_phi=squashing)
         if wanted.site_gradients:
-            sites.add_gradients(found.deltas)
+            sites.add_gradients(found.deltas, found.outputs)
         sites.add_squared_gradients(found.weights, found.biases)
     parameters = tuple(replace(p, path=path_of(name)) for name, p in sites.parameters.items())
 

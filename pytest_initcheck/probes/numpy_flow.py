@@ -30,6 +30,7 @@ Array = NDArray[Any]
 class NumpyFlow:
     """The graph with the NumPy call behind each node, and the values of its leaves.
 
+    * ``backward`` is the user's, of the first output: asked where an operation has no rule.
     * ``returned`` is what the forward function returned, with indices of nodes for traced arrays.
     """
 
@@ -40,6 +41,7 @@ class NumpyFlow:
     values: Mapping[int, Any]
     returned: Any = None
     inputs: tuple[Array, ...] = ()
+    backward: Callable[[Array], Mapping[str, Array]] | None = None
 
     @property
     def batch(self) -> int:
@@ -75,7 +77,10 @@ class NumpyFlow:
         try:
             found = pullback(self.graph, self._kept, self.computes, {target: cotangent}, wanted)
         except NoRule:
-            return None
+            if self.backward is None or target != self.graph.outputs[0]:
+                return None
+            own = self.backward(cotangent)
+            return Pullback({name: own[name] for name in parameters if name in own})
         return Pullback(
             {name: found[index] for name, index in chosen.items() if index in found},
             {index: found[index] for index in nodes if index in found},
@@ -162,7 +167,7 @@ class NumpyFlow:
         """Trace the loss of what the model returned, and differentiate it."""
         tape = new_tape()
         leaves: dict[int, Any] = {}
-        for index in dict.fromkeys(self.graph.outputs):
+        for index in dict.fromkeys(_nodes_in(self.returned)):
             value = np.array(values[index])
             leaves[index] = wrapped(tape, value, tape.leaf("input", value, label="output"))
         returned = filled(self.returned, leaves)
@@ -207,6 +212,15 @@ def filled(returned: Any, values: Mapping[int, Any]) -> Any:
     if type(returned) is dict:
         return {key: filled(item, values) for key, item in returned.items()}
     return returned
+
+
+def _nodes_in(returned: Any) -> Iterator[int]:
+    if isinstance(returned, Returned):
+        yield returned.node
+    elif type(returned) in (tuple, list, dict):
+        items = returned.values() if type(returned) is dict else returned
+        for item in items:
+            yield from _nodes_in(item)
 
 
 def _added(outputs: tuple[int, ...], cotangents: tuple[Array, ...]) -> Iterator[tuple[int, Array]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pytest_initcheck.probes import numpy_products, numpy_reductions, numpy_shapes
+from pytest_initcheck.probes.numpy_places import here
 from pytest_initcheck.probes.numpy_recording import emit, is_traced, plain, wrapped
 from pytest_initcheck.probes.numpy_tape import Tape
 
@@ -155,16 +156,17 @@ def opaque(tape: Tape, which: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
     parts = result if isinstance(result, (tuple, list)) else (result,)
     if not all(isinstance(part, (np.ndarray, np.generic, float, int)) for part in parts):
         return result
-    if any(np.asarray(part).dtype.kind in "fc" for part in parts):
-        tape.unseen(name, "not seen inside")
+    floating = any(np.asarray(part).dtype.kind in "fc" for part in parts)
+    op = "opaque" if floating else getattr(which, "__name__", "opaque")
+    label = f"{name} in {here().label}: not seen inside"
     found = [
         emit(
             tape,
-            "opaque",
+            op,
             _part(which, template, index if parts is result else None),
             operands,
             np.asarray(part),
-            name=name,
+            label=label,
         )
         for index, part in enumerate(parts)
     ]

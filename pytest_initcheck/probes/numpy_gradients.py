@@ -31,11 +31,15 @@ class NumpyLayer:
 
 @dataclass(frozen=True)
 class Backward:
-    """Gradients of one readout: of each layer's weight, bias and pre-activation."""
+    """Gradients of one readout: of each layer's weight, bias, pre-activation and output.
+
+    The output of a closing layer whose activation is passed over has none.
+    """
 
     weights: list[Array]
     biases: list[Array]
     deltas: list[Array]
+    outputs: list[Array | None]
 
 
 def pre_activations(layers: list[NumpyLayer], reads: list[Array]) -> list[Array]:
@@ -51,10 +55,13 @@ def backpropagate(
     """Backpropagate a readout through the list: dW = a^T delta, db = sum delta."""
     pre = pre_activations(layers, reads)
     weights, biases, deltas = [], [], []
+    outputs: list[Array | None] = []
     delta = cotangent.astype(pre[-1].dtype, copy=False)
     for index in reversed(range(len(layers))):
         layer = layers[index]
-        if layer.phi is not None and not (skip_last_phi and index == len(layers) - 1):
+        passed_over = skip_last_phi and index == len(layers) - 1
+        outputs.append(None if passed_over else delta)
+        if layer.phi is not None and not passed_over:
             delta = delta * layer.phi.derivative(pre[index])
         a = reads[index].reshape(-1, reads[index].shape[-1])
         flat = delta.reshape(-1, delta.shape[-1])
@@ -62,7 +69,7 @@ def backpropagate(
         biases.append(np.zeros(0) if layer.bias is None else flat.sum(0))
         deltas.append(delta)
         delta = delta @ layer.weight.T
-    return Backward(weights[::-1], biases[::-1], deltas[::-1])
+    return Backward(weights[::-1], biases[::-1], deltas[::-1], outputs[::-1])
 
 
 def backward(

@@ -9,16 +9,16 @@ import dis
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_initcheck.probes.numpy_namespace import vectorized
+from pytest_initcheck.numpy import Network
 
 Array = NDArray[Any]
 _FLOATING = "fc"
@@ -32,6 +32,7 @@ class Held:
     path: str
     array: Array
     aliases: tuple[str, ...] = ()
+    trained: bool = True
 
 
 @dataclass
@@ -44,6 +45,11 @@ class Holdings:
     arrays: dict[int, Held] = field(default_factory=dict)
     generators: list[Any] = field(default_factory=list)
     seen: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> dict[str, Array]:
+        """The parameters, by name."""
+        return {held.name: held.array for held in self.arrays.values() if held.trained}
 
     def add(self, name: str, path: str, array: Array) -> None:
         before = self.arrays.get(id(array))
@@ -58,8 +64,24 @@ class Holdings:
 def holdings(model: Any) -> Holdings:
     """Gather closures, defaults, globals that are read, bound objects and containers of a model."""
     found = Holdings()
-    _collect("", "", model, found)
+    if not isinstance(model, Network):
+        _collect("", "", model, found)
+        return found
+    _collect("", "", model.forward, found)
+    if model.parameters is not None:
+        found.arrays = _chosen(model.parameters, found.arrays)
     return found
+
+
+def _chosen(parameters: Any, found: Mapping[int, Held]) -> dict[int, Held]:
+    """Return the parameters under the names that they were given, and the other arrays, not trained."""
+    chosen: dict[int, Held] = {}
+    by_name = isinstance(parameters, Mapping)
+    for key, array in parameters.items() if by_name else enumerate(parameters):
+        there = found.get(id(array), Held(str(key), f"parameters[{key!r}]", array))
+        chosen[id(array)] = replace(there, name=str(key)) if by_name else there
+    others = {key: replace(held, trained=False) for key, held in found.items() if key not in chosen}
+    return {**chosen, **others}
 
 
 def _collect(name: str, path: str, value: Any, found: Holdings) -> None:
@@ -67,7 +89,7 @@ def _collect(name: str, path: str, value: Any, found: Holdings) -> None:
         if value.dtype.kind in _FLOATING:
             found.add(name, path, value)
         return
-    if id(value) in found.seen or isinstance(value, (str, bytes, int, float, complex, type(None))):
+    if id(value) in found.seen or type(value) in SCALARS:
         return
     found.seen[id(value)] = value
     if isinstance(value, (np.random.Generator, np.random.RandomState)):
@@ -77,7 +99,7 @@ def _collect(name: str, path: str, value: Any, found: Holdings) -> None:
         _collect(inner, _joined(path, step), item, found)
     for function in functions_of(value):
         found.seen[id(function)] = function
-        for key in _globals(function):
+        for key in globals_of(function):
             _collect(key, key, function.__globals__[key], found)
 
 
@@ -93,7 +115,8 @@ def contents(value: Any) -> Mapping[str, tuple[Any, str]]:
     An expression that begins with a name is complete by itself.
     """
     if isinstance(value, (list, tuple)):
-        return {str(index): (item, f"[{index}]") for index, item in enumerate(value)}
+        kept = ((i, item) for i, item in enumerate(value) if type(item) not in SCALARS)
+        return {str(index): (item, f"[{index}]") for index, item in kept}
     if isinstance(value, dict):
         return {str(key): (item, f"[{key!r}]") for key, item in value.items()}
     if isinstance(value, functools.partial):
@@ -101,16 +124,16 @@ def contents(value: Any) -> Mapping[str, tuple[Any, str]]:
         keywords = {key: (item, f".keywords[{key!r}]") for key, item in value.keywords.items()}
         return {"func": (value.func, ".func"), **args, **keywords}
     if isinstance(value, MethodType):
-        inner = _attributes(value.__self__)
+        inner = attributes_of(value.__self__)
         return {name: (item, f"self{step}") for name, (item, step) in inner.items()}
     if isinstance(value, FunctionType):
         return _of_function(inspect.unwrap(value))
     if inspect.isclass(value) or isinstance(value, (ModuleType, CodeType)) or inspect.isroutine(value):
         return {}
-    return _attributes(value)
+    return attributes_of(value)
 
 
-def _attributes(value: Any) -> dict[str, tuple[Any, str]]:
+def attributes_of(value: Any) -> dict[str, tuple[Any, str]]:
     found = {name: (item, f".{name}") for name, item in getattr(value, "__dict__", {}).items()}
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())
@@ -120,19 +143,20 @@ def _attributes(value: Any) -> dict[str, tuple[Any, str]]:
     return found if type(value).__module__.split(".")[0] not in _LIBRARIES else {}
 
 
+SCALARS = frozenset({str, bytes, int, float, complex, bool, type(None)})
 _ATOMS = (ModuleType, CodeType, list, tuple, dict, functools.partial, np.ndarray)
 _STDLIB = frozenset(sys.stdlib_module_names) - {"__main__", "types", "collections"}
 _LIBRARIES = _STDLIB | {"numpy", "scipy", "pytest_initcheck"}
 
 
 def _of_function(function: Any) -> dict[str, tuple[Any, str]]:
-    if not isinstance(function, FunctionType) or not _of_the_user(function.__module__):
+    if not isinstance(function, FunctionType) or not of_the_user(function.__module__):
         return {}
     found: dict[str, tuple[Any, str]] = {}
-    for name, cell in _cells(function).items():
+    for name, cell in cells_of(function).items():
         found[name] = (cell.cell_contents, name)
     for name, value in _defaults(function).items():
-        found.setdefault(name, (value, f"{function.__name__}.__defaults__[{name!r}]"))
+        found.setdefault(name, (value, name))
     return found
 
 
@@ -147,7 +171,7 @@ def functions_of(value: Any) -> list[FunctionType]:
     else:
         own = (vars(kind).values() for kind in type(value).__mro__ if kind is not object)
         found = [f for members in own for member in members for f in _behind(member)]
-    return [f for f in found if isinstance(f, FunctionType) and _of_the_user(f.__module__)]
+    return [f for f in found if isinstance(f, FunctionType) and of_the_user(f.__module__)]
 
 
 def _behind(member: Any) -> list[Any]:
@@ -156,11 +180,11 @@ def _behind(member: Any) -> list[Any]:
     return [getattr(member, "__func__", member)]
 
 
-def _of_the_user(module: str | None) -> bool:
+def of_the_user(module: str | None) -> bool:
     return (module or "").split(".")[0] not in _LIBRARIES
 
 
-def _cells(function: FunctionType) -> dict[str, Any]:
+def cells_of(function: FunctionType) -> dict[str, Any]:
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     return {name: cell for name, cell in cells if _filled(cell)}
 
@@ -173,7 +197,7 @@ def _filled(cell: Any) -> bool:
     return True
 
 
-def _globals(function: FunctionType, besides: Collection[int] = ()) -> list[str]:
+def globals_of(function: FunctionType, besides: Collection[int] = ()) -> list[str]:
     """Return the globals that a function reads: arrays, functions and objects of the user's code."""
     names = function.__globals__
     return [
@@ -198,139 +222,6 @@ def _names(code: CodeType) -> tuple[str, ...]:
 def _defaults(function: FunctionType) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-# -- a model with other arrays --------------------------------------------------------------------
-
-
-@contextmanager
-def with_arrays(
-    model: Any, convert: Callable[[Array], Any], stand_ins: Mapping[int, Any] | None = None
-) -> Iterator[Any]:
-    """Put other arrays into the model for as long as this lasts, and everything back afterwards.
-
-    ``stand_ins`` take the place of modules and functions, by identity.
-
-    What the forward pass itself stores in its objects, lists and dicts is taken out again.
-    """
-    undo: list[Callable[[], None]] = []
-    try:
-        yield _Replacing(convert, undo, stand_ins or {}).replaced(model)
-    finally:
-        for step in reversed(undo):
-            step()
-
-
-@dataclass
-class _Replacing:
-    convert: Callable[[Array], Any]
-    undo: list[Callable[[], None]]
-    stand_ins: Mapping[int, Any]
-    done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
-
-    def replaced(self, value: Any) -> Any:
-        if type(value) in (str, int, float, bool, bytes, type(None), complex):
-            return value
-        if id(value) in self.stand_ins:
-            return self.stand_ins[id(value)]
-        before = self.done.get(id(value))
-        if before is not None:
-            return before[1]
-        self.done[id(value)] = (value, value)
-        found = self._replaced(value)
-        self.done[id(value)] = (value, found)
-        return found
-
-    def _replaced(self, value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return self.convert(value) if value.dtype.kind in _FLOATING else value
-        if isinstance(value, list):
-            saved = list(value)
-            self.undo.append(lambda: value.__setitem__(slice(None), saved))
-            value[:] = [self.replaced(item) for item in saved]
-        elif isinstance(value, dict):
-            self._dictionary(value)
-        elif isinstance(value, tuple):
-            items = [self.replaced(item) for item in value]
-            if any(new is not old for new, old in zip(items, value, strict=True)):
-                return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        elif isinstance(value, functools.partial):
-            return self._partial(value)
-        elif isinstance(value, MethodType):
-            owner = self.replaced(value.__self__)
-            return value if owner is value.__self__ else MethodType(value.__func__, owner)
-        elif isinstance(value, FunctionType):
-            self._function(value)
-        elif self.stand_ins and isinstance(value, np.vectorize):
-            return vectorized(value)
-        elif contents(value) or functions_of(value):
-            self._object(value)
-        return value
-
-    def _dictionary(self, value: dict[Any, Any]) -> None:
-        saved = dict(value)
-
-        def put_back() -> None:
-            value.clear()
-            value.update(saved)
-
-        self.undo.append(put_back)
-        for key, item in saved.items():
-            new = self.replaced(item)
-            if new is not item:
-                value[key] = new
-
-    def _partial(self, value: functools.partial[Any]) -> Any:
-        function = self.replaced(value.func)
-        args = tuple(self.replaced(item) for item in value.args)
-        keywords = {key: self.replaced(item) for key, item in value.keywords.items()}
-        return functools.partial(function, *args, **keywords)
-
-    def _object(self, value: Any) -> None:
-        if hasattr(value, "__dict__"):
-            self._dictionary(value.__dict__)
-        inside = getattr(value, "__dict__", {})
-        for name, (item, _) in _attributes(value).items():
-            if name in inside:
-                continue
-            new = self.replaced(item)
-            self.undo.append(functools.partial(object.__setattr__, value, name, item))
-            if new is not item:
-                object.__setattr__(value, name, new)
-        for function in functions_of(value):
-            self.replaced(function)
-
-    def _function(self, value: FunctionType) -> None:
-        function = inspect.unwrap(value)
-        if not isinstance(function, FunctionType) or not _of_the_user(function.__module__):
-            return
-        for cell in _cells(function).values():
-            self._cell(cell)
-        for name in _globals(function, self.stand_ins):
-            self._global(function.__globals__, name)
-        self._default_values(function)
-
-    def _cell(self, cell: Any) -> None:
-        saved = cell.cell_contents
-        self.undo.append(lambda: setattr(cell, "cell_contents", saved))
-        new = self.replaced(saved)
-        if new is not saved:
-            cell.cell_contents = new
-
-    def _global(self, names: dict[str, Any], name: str) -> None:
-        saved = names[name]
-        self.undo.append(lambda: names.__setitem__(name, saved))
-        new = self.replaced(saved)
-        if new is not saved:
-            names[name] = new
-
-    def _default_values(self, function: FunctionType) -> None:
-        saved, keywords = function.__defaults__, function.__kwdefaults__
-        if saved:
-            self.undo.append(lambda: setattr(function, "__defaults__", saved))
-            function.__defaults__ = tuple(self.replaced(item) for item in saved)
-        if keywords:
-            self._dictionary(keywords)
 
 
 @contextmanager

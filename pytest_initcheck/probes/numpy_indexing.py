@@ -230,8 +230,16 @@ def write(array: Traced, key: Any, value: Any) -> None:
     after.reshape(-1)[ids] = plain(value)
 
     reads = (array._tape.current(array), node_of(tape, value, array.dtype))
-    node = tape.record("update", put_at(ids, shape), reads, after, ids=ids)
+    node = tape.record("update", put_at(ids, shape), reads, after, ids=ids, **_kept_axes(array, items))
     written(tape, array, node, after)
+
+
+def _kept_axes(array: Traced, items: tuple[Any, ...]) -> dict[str, Any]:
+    """Return which axes of the array the picked part has, where slices and numbers pick it."""
+    if not all(_basic(item) or item is Ellipsis for item in items) or None in items:
+        return {}
+    whole = enumerate(_whole_key(array, items))
+    return {"axes": tuple(axis for axis, item in whole if isinstance(item, slice))}
 
 
 def _is_view_just_written(array: Traced, items: tuple[Any, ...], value: Traced) -> bool:

@@ -14,66 +14,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_initcheck.inputs import Call
+from pytest_initcheck.probes import steps
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backpropagate, pre_activations
-from pytest_initcheck.trace import CHAOTIC, FAINT_NOISE, NOISE, STEP, STEPS, Sensitivity, Training
+from pytest_initcheck.trace import CHAOTIC, FAINT_NOISE, NOISE, Sensitivity, Training
 
 Array = NDArray[Any]
 _ROUNDING = 1e-13
-_ALIKE = 0.01
-"""Rows whose changes differ by less than this share have moved alike: sums round differently."""
 
 
-def training(layers: list[NumpyLayer], x: Array, seed: int) -> Training:
+def training(layers: list[NumpyLayer], x: Array, seed: int) -> Training | None:
     """Take normalised gradient steps down a random linear loss, on copies (principles.md R2, R3)."""
-    layers = [
-        replace(
-            layer,
-            weight=layer.weight.copy(),
-            bias=None if layer.bias is None else np.atleast_1d(layer.bias).copy(),
-        )
-        for layer in layers
-    ]
-    weights = {f"{layer.name}.W": layer.weight for layer in layers}
-    biases = {f"{layer.name}.b": layer.bias for layer in layers if layer.bias is not None}
-    everything: Mapping[str, Array] = {**weights, **biases}
-    equal = {name for name, weight in weights.items() if equal_rows(weight)}
-    before = {name: weight.copy() for name, weight in weights.items()}
-    moved: set[str] = set()
-    steps = 0
-    while steps < STEPS and (steps == 0 or equal or moved != set(everything)):
-        reads = _reads(layers, x)
+    parameters = {f"{layer.name}.W": layer.weight for layer in layers}
+    parameters |= {
+        f"{layer.name}.b": np.asarray(layer.bias) for layer in layers if layer.bias is not None
+    }
+
+    def gradients(at: Mapping[str, Array]) -> dict[str, Array]:
+        now = [
+            replace(layer, weight=at[f"{layer.name}.W"], bias=at.get(f"{layer.name}.b"))
+            for layer in layers
+        ]
+        reads = _reads(now, x)
         shape = (*reads[-1].shape[:-1], layers[-1].weight.shape[1])
         readout = np.random.default_rng(seed).standard_normal(shape)
-        found = backpropagate(layers, reads, readout / math.sqrt(readout.size), skip_last_phi=False)
-        for layer, weight, bias in zip(layers, found.weights, found.biases, strict=True):
-            if _step(layer.weight, weight):
-                moved.add(f"{layer.name}.W")
-            if layer.bias is not None and _step(layer.bias, bias):
-                moved.add(f"{layer.name}.b")
-        steps += 1
-    return Training(
-        steps,
-        stuck=tuple(name for name in everything if name not in moved),
-        cut_off=(),
-        equal=tuple(n for n in weights if n in equal & moved and _stays_equal(before[n], weights[n])),
-    )
+        found = backpropagate(now, reads, readout / math.sqrt(readout.size), skip_last_phi=False)
+        by_name = {f"{layer.name}.W": g for layer, g in zip(layers, found.weights, strict=True)}
+        for layer, gradient in zip(layers, found.biases, strict=True):
+            if layer.bias is not None:
+                by_name[f"{layer.name}.b"] = _shaped(gradient, np.shape(layer.bias))
+        return by_name
+
+    return steps.training(parameters, frozenset(), gradients)
 
 
-def equal_rows(matrix: Array) -> bool:
-    """Tell whether a matrix has more than one row and column, and all of either are equal."""
-    if min(matrix.shape) < 2:
-        return False
-    return any(bool((rows == rows[:1]).all()) for rows in (matrix, matrix.T))
-
-
-def _stays_equal(before: Array, after: Array) -> bool:
-    """Tell whether rows (or columns) that were equal have moved alike, but for rounding."""
-    changes = after.astype(np.float64) - before
-    return any(
-        bool((rows == rows[:1]).all())
-        and float(np.mean((moved - moved.mean(0)) ** 2)) <= _ALIKE**2 * float(np.mean(moved**2))
-        for rows, moved in ((before, changes), (before.T, changes.T))
-    )
+def _shaped(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """A bias may be one number for all units, or have an axis more."""
+    return gradient.reshape(shape) if shape else np.asarray(gradient.sum())
 
 
 def _reads(layers: list[NumpyLayer], x: Array) -> list[Array]:
@@ -84,18 +60,6 @@ def _reads(layers: list[NumpyLayer], x: Array) -> list[Array]:
         z = pre_activations([layer], [x])[0]
         x = z if layer.phi is None else layer.phi.phi(z)
     return reads
-
-
-def _step(array: Array, gradient: Array) -> bool:
-    """Move the array by a root mean square of STEP; tell whether there was a gradient."""
-    gradient = gradient.reshape(array.shape) if gradient.size == array.size else np.sum(gradient)
-    largest = np.max(np.abs(gradient), initial=0.0)
-    if largest == 0:
-        return False
-    if np.isfinite(largest):
-        unit = gradient / largest
-        array -= (STEP / math.sqrt(np.mean(np.abs(unit) ** 2)) * unit).astype(array.dtype, copy=False)
-    return True
 
 
 def sensitivity(

@@ -12,6 +12,7 @@ from types import CodeType, FrameType
 import numpy as np
 
 _NUMPY = str(Path(np.__file__).parent)
+_SCIPY = str(Path(np.__file__).parents[1] / "scipy")
 _PACKAGE = str(Path(__file__).parents[1])
 
 
@@ -52,11 +53,11 @@ def _shortened(file: str) -> str:
 
 
 def _foreign(code: CodeType) -> bool:
-    return code.co_filename.startswith((_NUMPY, _PACKAGE))
+    return code.co_filename.startswith((_NUMPY, _SCIPY, _PACKAGE))
 
 
 def user_frame() -> FrameType | None:
-    """Return the innermost frame that is neither NumPy's nor this package's."""
+    """Return the innermost frame that is neither NumPy's, nor SciPy's, nor this package's."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _foreign(frame.f_code):
         frame = frame.f_back

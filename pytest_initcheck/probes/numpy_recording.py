@@ -104,7 +104,14 @@ def wrapped(tape: Tape, value: Any, node: int, *parents: Any) -> Traced:
 
 
 def emit(
-    tape: Tape, op: str, compute: Compute, operands: Sequence[Any], value: Any = None, **settings: Any
+    tape: Tape,
+    op: str,
+    compute: Compute,
+    operands: Sequence[Any],
+    value: Any = None,
+    *,
+    label: str = "",
+    **settings: Any,
 ) -> Traced:
     """Record an operation on operands of any kind, and return what it gives.
 
@@ -118,7 +125,7 @@ def emit(
     if all(tape.nodes[read].op == "constant" for read in reads):
         node = tape.leaf("constant", array)
     else:
-        node = tape.record(op, compute, reads, array, **settings)
+        node = tape.record(op, compute, reads, array, label=label, **settings)
     return wrapped(tape, array, node, *operands)
 
 

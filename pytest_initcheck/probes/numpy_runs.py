@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,18 +13,20 @@ from numpy.typing import NDArray
 
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.inputs import Call
-from pytest_initcheck.numpy import observed_by
+from pytest_initcheck.numpy import Network, observed_by
+from pytest_initcheck.probes.numpy_backward import Slope, gradients_of, hold_against_forward, step_of
 from pytest_initcheck.probes.numpy_flow import NumpyFlow
 from pytest_initcheck.probes.numpy_holdings import (
     Holdings,
     generators_kept,
     holdings,
     states,
-    with_arrays,
 )
 from pytest_initcheck.probes.numpy_lists import has_samples
+from pytest_initcheck.probes.numpy_replacing import with_arrays
 from pytest_initcheck.probes.numpy_sites import Sites
 from pytest_initcheck.probes.numpy_tracing import arrays_of, recorded
+from pytest_initcheck.probes.readouts import standard_normal
 from pytest_initcheck.probes.tracebacks import user_traceback
 
 Array = NDArray[Any]
@@ -37,28 +40,76 @@ class Tapped:
     output: Array
 
 
-def seen(model: Any, call: Call, *, histograms: bool = False) -> Tapped | NumpyFlow:
+def seen(model: Any, call: Call, *, seed: int, histograms: bool = False) -> Tapped | NumpyFlow:
     """Run a forward function; what it taps is taken as it is, a function that does not tap is traced.
 
-    The model, its arrays and its generators are afterwards what they were.
+    The model, its arrays and its generators are afterwards what they were. A backward pass of the
+    user's is held against the forward pass.
     """
-    held = holdings(model)
+    held, forward = holdings(model), forward_of(model)
     sites = Sites(histograms=histograms)
+    gradients: tuple[Array, dict[str, Array]] | None = None
     with generators_kept(held):
         before = states(held)
-        with _contents_kept(held), with_arrays(model, lambda array: array) as own:
+        with _contents_kept(held), with_arrays(forward, lambda array: array) as own:
             output = _returned(own, call, sites)
-        draws = before != states(held)
+            draws = before != states(held)
+            if isinstance(model, Network) and model.backward is not None:
+                dy = standard_normal(np.random.default_rng(seed), _one_array(output).shape)
+                gradients = dy, gradients_of(model, copied(call), dy, held.trained)
         if any(site.kind != "input" for site in sites.sites):
+            if gradients is not None:
+                slope = _slope_in_place(model, call, held)
+                hold_against_forward(gradients[1], held.trained, gradients[0], slope, seed)
             return Tapped(sites, _one_array(output))
     _one_array(output)
     with generators_kept(held):
-        return recorded(forward_of(model), call, held, output, draws=draws)
+        flow = recorded(forward, call, held, output, draws=draws)
+    if gradients is not None:
+        slope = _slope_of(flow, held.trained)
+        hold_against_forward(gradients[1], held.trained, gradients[0], slope, seed)
+        flow.backward = functools.partial(_users_gradients, model, call, held)
+    return flow
+
+
+def _users_gradients(model: Network, call: Call, held: Holdings, dy: Array) -> dict[str, Array]:
+    """Run the user's forward and backward again."""
+    with generators_kept(held), _contents_kept(held), with_arrays(model.forward, lambda a: a) as own:
+        _returned(own, call, Sites())
+        return gradients_of(model, copied(call), dy, held.trained)
+
+
+def _slope_of(flow: NumpyFlow, parameters: Mapping[str, Array]) -> Slope:
+    def slope(name: str, direction: Array, dy: Array) -> float:
+        array = parameters[name]
+        exact = flow.gradients(flow.graph.outputs[0], dy, [name])
+        if exact is not None:
+            return float(np.sum(exact.parameters.get(name, np.zeros(())) * direction))
+        step = step_of(array)
+        moved = (array + sign * step * direction for sign in (1, -1))
+        ends = [np.sum(flow.outputs({name: each})[0].astype(np.float64) * dy) for each in moved]
+        return float(ends[0] - ends[1]) / (2 * step)
+
+    return slope
+
+
+def _slope_in_place(model: Any, call: Call, held: Holdings) -> Slope:
+    def slope(name: str, direction: Array, dy: Array) -> float:
+        array = held.trained[name]
+        step, ends = step_of(array), []
+        for sign in (1, -1):
+            with generators_kept(held), _contents_kept(held):
+                array[...] = array + sign * step * direction
+                ends.append(np.sum(run_plain(model, call, Sites()).astype(np.float64) * dy))
+        return float(ends[0] - ends[1]) / (2 * step)
+
+    return slope
 
 
 def forward_of(model: Any) -> Any:
     """Return what is called: the object itself, or its ``forward``."""
-    return model if callable(model) else model.forward
+    own = isinstance(model, Network) or not callable(model)
+    return model.forward if own else model
 
 
 def run_plain(model: Any, call: Call, sites: Sites) -> Array:

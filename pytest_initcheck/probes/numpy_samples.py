@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_initcheck.errors import ModelError
-from pytest_initcheck.probes.graph.axes import SAMPLES, layouts
+from pytest_initcheck.probes.graph.axes import layouts
+from pytest_initcheck.probes.graph.layout import SAMPLES
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.graph.provenance import provenances
 from pytest_initcheck.probes.numpy_places import Place

@@ -127,11 +127,14 @@ class Sites:
             op = phi.name.partition("(")[0]
             self._append(f"{name}.{op}", "activation", op, phi.phi(z), phi, z=z)
 
-    def add_gradients(self, deltas: list[Array]) -> None:
-        """Give each layer's site the moments of the gradient of its pre-activation, in their order."""
+    def add_gradients(self, deltas: list[Array], outputs: list[Array | None]) -> None:
+        """Give each layer's sites the moments of the gradients of its pre-activation and its output."""
         layers = [site for site in self.sites if site.kind == "linear"]
-        for site, delta in zip(layers, deltas, strict=True):
+        for site, delta, output in zip(layers, deltas, outputs, strict=True):
             self.sites[site.index] = replace(site, gradient=moments(delta))
+            after = self.sites[site.index + 1 : site.index + 2]
+            if output is not None and after and after[0].kind == "activation":
+                self.sites[site.index + 1] = replace(after[0], gradient=moments(output))
 
     def add_squared_gradients(self, weights: list[Array], biases: list[Array]) -> None:
         """Give each layer's parameters their squared gradients, in the layers' order."""

@@ -76,14 +76,27 @@ class Tape:
         return self._add(node, None, signal=op == "input")
 
     def record(
-        self, op: str, compute: Compute, reads: Iterable[int], value: Array, **settings: Any
+        self,
+        op: str,
+        compute: Compute,
+        reads: Iterable[int],
+        value: Array,
+        *,
+        label: str = "",
+        **settings: Any,
     ) -> int:
-        """Record an operation that gave this value."""
+        """Record an operation that gave this value; its label is its place, unless one is given."""
         read = tuple(reads)
         signal = any(self.signal[index] for index in read)
         place = here()
         node = Node(
-            len(self.nodes), op, read, value.shape, str(value.dtype), settings, label=place.label
+            len(self.nodes),
+            op,
+            read,
+            value.shape,
+            str(value.dtype),
+            settings,
+            label=label or place.label,
         )
         return self._add(node, compute, signal=signal, place=place)
 
@@ -96,8 +109,8 @@ class Tape:
         self.places.append(place or NOWHERE)
         return node.index
 
-    def parameter(self, name: str, array: Array) -> int:
-        index = self.leaf("parameter", array, label=name)
+    def parameter(self, name: str, array: Array, *, trained: bool = True) -> int:
+        index = self.leaf("parameter" if trained else "state", array, label=name)
         self.known[id(array)] = (array, index)
         return index
 

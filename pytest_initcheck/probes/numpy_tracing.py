@@ -14,11 +14,12 @@ from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.graph.flow import Leaf
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.numpy_flow import NumpyFlow, Returned
-from pytest_initcheck.probes.numpy_holdings import Holdings, with_arrays
+from pytest_initcheck.probes.numpy_holdings import Holdings
 from pytest_initcheck.probes.numpy_lowering import tape as new_tape
 from pytest_initcheck.probes.numpy_namespace import stand_ins
 from pytest_initcheck.probes.numpy_places import NOWHERE, Place
 from pytest_initcheck.probes.numpy_recording import is_traced, plain, wrapped
+from pytest_initcheck.probes.numpy_replacing import with_arrays
 from pytest_initcheck.probes.numpy_samples import refuse_loops_over_samples
 from pytest_initcheck.probes.numpy_tape import Compute, Tape
 from pytest_initcheck.probes.numpy_traced import SHOW
@@ -99,7 +100,9 @@ _ALLOCATE = "allocate arrays with np.zeros_like(x) and leave out= and conversion
 
 def _wrapping(tape: Tape, held: Holdings) -> Callable[[Array], Any]:
     done = {
-        id(item.array): wrapped(tape, item.array, tape.parameter(item.name, item.array))
+        id(item.array): wrapped(
+            tape, item.array, tape.parameter(item.name, item.array, trained=item.trained)
+        )
         for item in held.arrays.values()
     }
 
@@ -255,11 +258,11 @@ def _returned_nodes(run: _Run, tape: Tape, rebuilt: _Rebuilt) -> Iterator[int]:
 def _with_windows(rebuilt: _Rebuilt, asked: Collection[int]) -> tuple[_Rebuilt, dict[int, int]]:
     """Put convolutions and pools in the place of windows; return where each node went."""
     found = {item.node.index: item for item in fusions(rebuilt.nodes, rebuilt.computes)}
-    nodes = [found[n.index].node if n.index in found else n for n in rebuilt.nodes]
+    nodes: list[Node | None] = [found[n.index].node if n.index in found else n for n in rebuilt.nodes]
     covered = {index for item in found.values() for index in item.covered}
     for index in sorted(covered, reverse=True):  # a window before what it was taken of
         if index not in asked and not any(n is not None and index in n.reads for n in nodes):
-            nodes[index] = None  # type: ignore[call-overload]
+            nodes[index] = None
     after = _Rebuilt(moved=rebuilt.moved)
     moved: dict[int, int] = {}
     for index, node in enumerate(nodes):
@@ -279,7 +282,8 @@ def _leaves(held: Holdings, nodes: list[Node]) -> tuple[Leaf, ...]:
         nodes[index].label for node in nodes for index in node.reads if nodes[index].op == "parameter"
     ]
     order = {name: place for place, name in enumerate(dict.fromkeys(read))}
-    items = sorted(held.arrays.values(), key=lambda item: order.get(item.name, len(order)))
+    trained = (item for item in held.arrays.values() if item.trained)
+    items = sorted(trained, key=lambda item: order.get(item.name, len(order)))
     return tuple(Leaf(i.name, i.array, path=i.path, aliases=i.aliases) for i in items)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pytest_initcheck.probes.activation_values import known
 from pytest_initcheck.probes.numpy_indexing import overwrite, selection
-from pytest_initcheck.probes.numpy_places import at_augmented_assignment
+from pytest_initcheck.probes.numpy_places import at_augmented_assignment, here
 from pytest_initcheck.probes.numpy_products import matmul
 from pytest_initcheck.probes.numpy_recording import emit, is_traced, plain
 from pytest_initcheck.probes.numpy_reductions import ACCUMULATED, REDUCED, reduced
@@ -110,13 +111,38 @@ def elementwise(tape: Tape, function: Any, inputs: Any, options: Mapping[str, An
 
 
 def _made_of_python(tape: Tape, function: Any, inputs: Any) -> Traced:
-    """np.frompyfunc gives objects; what they hold are numbers, and each of one entry."""
-    tape.unseen(f"{function.__name__}", "a Python function of single numbers: not seen inside")
+    """Record what np.frompyfunc made: an activation known by its values, or an opaque operation.
+
+    It gives objects; what they hold are numbers.
+    """
 
     def compute(*operands: Any) -> Any:
         return np.asarray(function(*operands)).astype(np.float64)
 
-    return emit(tape, "opaque", compute, inputs, elementwise=True, name=function.__name__)
+    name = _activation(compute) if len(inputs) == 1 else None
+    if name is not None:
+        op, _, number = name.rstrip(")").partition("(")
+        settings: dict[str, Any] = {"number": float(number)} if number else {}
+        return emit(tape, op, compute, inputs, **settings)
+    written = function.__name__.partition(" (")[0]
+    label = f"{written} in {here().label}: Python code for single numbers, not seen inside"
+    return emit(tape, "opaque", compute, inputs, label=label, elementwise=True)
+
+
+_GRID = np.linspace(-8, 8, 129)
+_SINGLE = 1e-6
+
+
+def _activation(compute: Any) -> str | None:
+    try:
+        values = compute(_GRID)
+    except Exception:
+        return None
+    for inside in ({"where"}, {"exp"}, {"exp", "where"}):
+        found = known(_GRID, values, inside, _SINGLE)
+        if found is not None:
+            return found
+    return None
 
 
 def _accumulated(tape: Tape, function: Any, array: Any, options: Mapping[str, Any]) -> Traced:

@@ -163,4 +163,4 @@ def _padding(
         return image.index, ((0, 0),) * len(windows.axes), (), windows.compute
     assert pad is not None
     chosen = tuple(tuple(widths[axis]) for axis in windows.axes)
-    return image.reads[0], chosen, (image.index,), _after(windows.compute, pad)  # type: ignore[return-value]
+    return image.reads[0], chosen, (image.index,), _after(windows.compute, pad)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from pytest_initcheck.libraries import inputs_of
 from pytest_initcheck.probes import torch_passes as passes
 from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.dead_ends import without_dead_ends
+from pytest_initcheck.probes.folding import Whole, folded
 from pytest_initcheck.probes.torch_dropout import MeanMasks
 from pytest_initcheck.probes.torch_eager import backward_error, observable, step_by_step
 from pytest_initcheck.probes.torch_gradients import SiteGradients, gradients
@@ -35,8 +36,14 @@ from pytest_initcheck.probes.torch_inputs import (
 )
 from pytest_initcheck.probes.torch_lazy import drawn as lazily_drawn
 from pytest_initcheck.probes.torch_lazy import lazy_names
-from pytest_initcheck.probes.torch_modules import ModuleStack
-from pytest_initcheck.probes.torch_outputs import has_samples, logits_of, outputs_of, site_of
+from pytest_initcheck.probes.torch_modules import ModuleStack, NamedParts
+from pytest_initcheck.probes.torch_outputs import (
+    has_samples,
+    logits_of,
+    output_tensors,
+    outputs_of,
+    site_of,
+)
 from pytest_initcheck.probes.torch_parameters import describe, fingerprint, named_parameters
 from pytest_initcheck.probes.torch_recorder import Recorder
 from pytest_initcheck.probes.torch_settings import preserved as preserved
@@ -127,7 +134,7 @@ def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
 
 def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleStack) -> Any:
     for name, tensor in input_tensors(call).items():
-        recorder.add_input(name, tensor)
+        recorder.add_input(name, tensor, units_last=_units_last(module))
     try:
         with stack.watching(), step_by_step(module), MeanMasks(), recorder:
             return module(*call.args, **call.kwargs)
@@ -137,11 +144,20 @@ def _forward(module: nn.Module, call: Call, recorder: Recorder, stack: ModuleSta
         raise unfit(error, call) from error
 
 
+def _units_last(module: nn.Module) -> bool:
+    return isinstance(module, NamedParts) and module.units_last
+
+
+def _path(module: nn.Module, name: str) -> str:
+    return module.path_of(name) if isinstance(module, NamedParts) else path_of(module, name)
+
+
 @dataclass(frozen=True)
 class _Pass:
     """One recorded forward pass: what was called, what was seen, what was returned."""
 
     call: Call
+    stack: ModuleStack
     recorder: Recorder
     outputs: list[Tensor]
     tensors: Mapping[str, Tensor]
@@ -161,7 +177,7 @@ def _record(
         tied = aliases(module)
         described = {
             n: dataclasses.replace(
-                describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis), path=path_of(module, n)
+                describe(n, t, tied.get(n, ()), kurtosis=wanted.kurtosis), path=_path(module, n)
             )
             for n, t in tensors.items()
         }
@@ -187,7 +203,7 @@ def _record(
         given = prepared(module, call)
     if not rare_only:
         recorder.unobserved += unseen(module, tensors, stack.called, recorder.used)
-    return _Pass(given, recorder, outputs, tensors, described)
+    return _Pass(given, stack, recorder, outputs, tensors, described)
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
@@ -234,6 +250,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
                     recorder.biases,
                     recorder.site_gradients,
                     seed,
+                    -1 if logit_values.dim() < 4 or _units_last(module) else 1,
                 )
             except RuntimeError as error:
                 raise backward_error(error) from error
@@ -262,7 +279,15 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
         noise,
         trained,
     )
-    return without_dead_ends(seen_whole)
+    return without_dead_ends(folded(seen_whole, _wholes(seen)))
+
+
+def _wholes(seen: _Pass) -> Iterator[Whole]:
+    """Yield the parts of the model that are one operation, by the sites inside them."""
+    for name, op, start, output in seen.stack.wholes:
+        ends = [site_of(seen.recorder, tensor) for tensor in output_tensors(output)]
+        if ends and ends[0] >= start:
+            yield Whole(name, op, start, ends[0])
 
 
 def _with_gradients(recorder: Recorder) -> tuple[Site, ...]:

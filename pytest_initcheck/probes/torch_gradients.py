@@ -74,13 +74,14 @@ def gradients(
     biases: set[str],
     sites: SiteGradients | None,
     seed: int,
+    units: int,
 ) -> Gradients:
-    """Take two backward passes from the logits (principles.md R8).
+    """Take two backward passes from the logits (principles.md R8), their units on this axis.
 
     What is only added and is no layer's bias, such as a class token, moves no outputs together: behind
     a normalisation its gradient is as large as it is small itself.
     """
-    difference, common, positions = _readouts(logits, seed)
+    difference, common, positions = _readouts(logits, seed, units)
     if sites is not None:
         sites.flush()
         sites.recording = True
@@ -103,9 +104,8 @@ def gradients(
     return Gradients(evidence, by_difference, by_common)
 
 
-def _readouts(logits: Tensor, seed: int) -> tuple[Tensor, Tensor, int]:
+def _readouts(logits: Tensor, seed: int, units: int) -> tuple[Tensor, Tensor, int]:
     """Return the cotangents for differences and for what is common, and samples * positions."""
-    units = 1 if logits.dim() >= 4 else -1
     difference, common, positions = readouts(tuple(logits.shape), seed, units)
     return _on_device_of(logits, difference), _on_device_of(logits, common), positions
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_reductions as reductions
-from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.probes.tracebacks import first_line, user_traceback
 from pytest_initcheck.trace import InputColumns
 
 _FEWEST_ENTRIES = 8
@@ -100,7 +100,7 @@ def unfit(error: Exception, call: Call) -> ModelError:
         f"{name} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
         for name, t in input_tensors(call).items()
     )
-    first = (str(error).strip().splitlines() or [""])[0]
+    first = first_line(error)
     remedy = "pass inputs= of the shape and dtype that it takes"
     if "more than 1 value per channel" in first or "more than 1 spatial element" in first:
         remedy = "normalisation over one value has no variance: pass a larger batch, or mode='eval'"
@@ -110,7 +110,7 @@ def unfit(error: Exception, call: Call) -> ModelError:
     )
 
 
-def columns(name: str, tensor: Tensor, batch: int) -> InputColumns:
+def columns(name: str, tensor: Tensor, batch: int, *, units_last: bool = False) -> InputColumns:
     """Describe one input; a column's scale is that of its non-zero entries.
 
     A pixel at the border, or a rare word, is on in few samples and no smaller for that.
@@ -131,7 +131,7 @@ def columns(name: str, tensor: Tensor, batch: int) -> InputColumns:
         return InputColumns(name, shape, replace(value, non_finite=0), True)
     if values.dim() < 2 or not value.finite:
         return InputColumns(name, shape, value, False)
-    axis = 1 if tensor.dim() in (2, 4, 5) else tensor.dim() - 1
+    axis = 1 if tensor.dim() in (2, 4, 5) and not units_last else tensor.dim() - 1
     others = [d for d in range(values.dim()) if d != axis]
     entries = (~zero).sum(others)
     scale = ((values.double() ** 2).sum(others) / entries.clamp(min=1)).sqrt()

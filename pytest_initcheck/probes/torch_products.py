@@ -8,6 +8,7 @@ from typing import Any
 from pytest_initcheck.probes import torch_ops as ops
 from pytest_initcheck.probes.torch_modules import plain_name
 from pytest_initcheck.probes.torch_origins import Origins
+from pytest_initcheck.trace import owner_and_leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,13 @@ def product(op: str, args: Any, origins: Origins) -> Product:
     )
 
 
+_WEIGHTS = ("weight", "original", "kernel", "recurrent_kernel", "embeddings", "w")
+
+
 def weight_place(names: frozenset[str]) -> str:
     """Name a linear site by the module that owns its weight; a bare parameter by itself."""
     name = plain_name(min(names))
-    owner, _, last = name.rpartition(".")
+    owner, last = owner_and_leaf(name)
     if owner.endswith("parametrizations." + last) or "parametrizations" in owner:
         owner = owner.split(".parametrizations")[0]
-    return owner if owner and last.startswith(("weight", "original", "kernel", "w")) else name
+    return owner if owner and last.startswith(_WEIGHTS) else name

@@ -61,6 +61,7 @@ class Recorder(TorchDispatchMode):
         self.wholly_dead = False
         self.site_gradients = site_gradients
         self._stack = stack
+        stack.sites = self.sites
         self.batch = batch
         self._kept = kept
         self._described = described
@@ -77,17 +78,17 @@ class Recorder(TorchDispatchMode):
         """The parameters that some operation read."""
         return self.additive | self.multiplicative
 
-    def add_input(self, name: str, tensor: Tensor) -> None:
-        """Record an input tensor as a site."""
+    def add_input(self, name: str, tensor: Tensor, *, units_last: bool = False) -> None:
+        """Record an input tensor as a site; an image's channels are on its second axis, or its last."""
         if not self._rare_only:
-            self.inputs.append(columns(name, tensor, self.batch))
+            self.inputs.append(columns(name, tensor, self.batch, units_last=units_last))
         if self._rare_only:
             value = _NO_MOMENTS
         elif tensor.is_floating_point() or tensor.is_complex():
             value = reductions.moments(tensor, self.batch)
         else:
             value = reductions.moments(tensor.float(), self.batch)
-        axis = 1 if tensor.dim() >= 4 or tensor.dim() == 2 else -1
+        axis = 1 if (tensor.dim() >= 4 and not units_last) or tensor.dim() == 2 else -1
         self._append(name, "input", "input", (), tensor, axis, value)
 
     @classmethod
@@ -264,7 +265,9 @@ class Recorder(TorchDispatchMode):
         site = self.sites[index]
         value = _NO_MOMENTS if self._rare_only else reductions.moments(out, self.batch)
         self.sites[index] = replace(site, value=value, bias=self._parameter(names, (0, 0)))
-        axis = 1 if site.op == "conv" else -1
+        # what is added to may have been moved: a convolution's channels may be on the last axis by now
+        sources = [self.origins.of(arg) for arg in args[:2]]
+        axis = next(s.axis for s in sources if s is not None and s.site == index)
         self.origins.remember(out, Origin(index, axis), in_place=in_place)
 
     def _elementwise(

@@ -5,9 +5,11 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from torch import nn
+from torch import Tensor, nn
+
+from pytest_initcheck.probes.torch_modules import NamedParts
 
 _NOT_WORTH_A_LINE = (
     nn.Identity,
@@ -50,17 +52,26 @@ def unseen(
     names = canonical_names(module)
     silent: list[str] = []
     for path, part in module.named_modules():
-        if any(path.startswith(f"{outer}.") for outer in silent):
+        if any(path.startswith((f"{outer}.", f"{outer}/")) for outer in silent):
             continue
-        inside = {names[id(p)] for p in part.parameters()} & set(known)
+        inside = {names[id(p)] for p in part.parameters() if id(p) in names} & set(known)
         if id(part) not in called and inside and inside.isdisjoint(used):
             silent.append(path)
             count = f"its {len(inside)} parameters are" if len(inside) > 1 else "its parameter is"
             yield path or "the model", f"never called on these inputs: {count} not judged"
         elif id(part) in called or inside:
-            for name, parameter in part.named_parameters(recurse=False):
+            for name, parameter in _own_parameters(module, part):
                 own = names[id(parameter)]
                 if own in known and own not in used:
-                    yield f"{path}.{name}".lstrip("."), "no operation reads it on these inputs"
+                    place = own if isinstance(module, NamedParts) else f"{path}.{name}".lstrip(".")
+                    yield place, "no operation reads it on these inputs"
+        elif isinstance(module, NamedParts):
+            continue  # layers that do nothing here are called by their layer, or not
         elif next(part.children(), None) is None and not isinstance(part, _NOT_WORTH_A_LINE):
             yield path, "never called on these inputs"
+
+
+def _own_parameters(module: nn.Module, part: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    if isinstance(module, NamedParts):
+        return module.own_parameters(part)
+    return part.named_parameters(recurse=False)

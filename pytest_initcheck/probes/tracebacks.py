@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parents[1])
+
+
+def first_line(error: BaseException) -> str:
+    """Return the line of an exception that says what is wrong.
+
+    Keras puts a heading and terminal colours before the message of an error in a layer.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith("Exception encountered when")), "")
 
 
 def user_traceback(error: BaseException) -> str:

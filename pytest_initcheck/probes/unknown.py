@@ -19,11 +19,6 @@ _ELSEWHERE = {
         "scikit-learn draws its weights in fit(), after any check; return the network as a list of "
         "layers (W, b, activation)"
     ),
-    "haiku": (
-        "haiku keeps parameters apart; return (transformed.apply, params) with "
-        "params = transformed.init(key, x)"
-    ),
-    "flax": "flax.linen keeps parameters apart; return (module.apply, module.init(key, x))",
 }
 """Libraries whose objects are no models by themselves, by the first part of a type's module."""
 

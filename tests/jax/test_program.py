@@ -10,6 +10,7 @@ from jax import lax
 
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import jax as probe
+from pytest_initcheck.probes.jax_models import functional
 
 KEYS = jax.random.split(jax.random.key(7), 8)
 PARAMS = {
@@ -21,9 +22,8 @@ X = jax.random.normal(KEYS[3], (9, 6))
 
 
 def flow_of(apply, params=None, *inputs):
-    flow, _ = probe._flow(
-        (apply, PARAMS if params is None else params), Call(inputs or (X,), {}), "train"
-    )
+    model = functional((apply, PARAMS if params is None else params), "train")
+    flow, _ = probe._flow(model, Call(inputs or (X,), {}))
     return flow
 
 

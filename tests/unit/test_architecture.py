@@ -25,7 +25,7 @@ LAYERS = (
     ("initializers", "libraries", "parametrize", "runs"),
     ("networks", "probes", "specs"),
     ("strategies", "factory", "invariants"),
-    ("evidence", "report", "remedies", "costs", "choices", "misfits"),
+    ("conformance", "evidence", "report", "remedies", "costs", "choices", "misfits"),
     ("explain", "sentences", "layer_causes", "unit_variance"),
     ("outcomes", "tensor_causes", "growth_causes", "score_causes", "subject"),
     ("causes", "first_wrong"),
@@ -58,10 +58,10 @@ ROOMS = {
     "pytest": r"plugin|collection|console|fixture|progress|run_course|session",
     "_pytest": r"nobody",
     "hypothesis": r"strategies\.\w+|families",
-    "torch": r"probes\.torch(_\w+)?",
-    "jax": r"probes\.jax(_\w+)?",
+    "torch": r"probes\.(torch(_\w+)?|keras_torch)",
+    "jax": r"probes\.(jax(_\w+)?|keras_jax)",
     "keras": r"probes\.keras(_\w+)?",
-    "tensorflow": r"probes\.tensorflow(_\w+)?",
+    "tensorflow": r"probes\.(tensorflow(_\w+)?|keras_tensorflow)",
     "flax": r"nobody",
     "equinox": r"nobody",
     "haiku": r"nobody",
@@ -90,7 +90,7 @@ LATE_ROOMS = {
 STDLIB_ONLY = ("errors", "config", "declare", "specs")
 """Imported at start-up or by user modules: no numpy, Hypothesis or framework behind them."""
 
-FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries")
+FRAMEWORK_SIDE = ("probes", "factory", "networks", "libraries", "conformance")
 JUDGING_SIDE = (
     "invariants",
     "evidence",

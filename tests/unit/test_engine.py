@@ -235,6 +235,10 @@ def test_a_deterministic_constant_init_is_judged():
 ENTROPY = np.random.default_rng()
 
 
+def tapping(w):
+    return lambda x: ic.numpy.tap("fc", x @ w, weight=w)
+
+
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
@@ -243,9 +247,9 @@ ENTROPY = np.random.default_rng()
         (lambda: None, "the factory returned None; return the model"),
         (lambda: 5, "no probe for a model of type int; return a torch.nn.Module"),
         (lambda: lambda x: x, "no parameters, so there is no initialisation"),
-        (lambda rng: [(rng.normal(size=(WIDTH, 3)), None, None)], "no activation was seen"),
+        (lambda rng: tapping(rng.normal(size=(WIDTH, 3))), "no activation was seen.* ic.numpy.tap"),
     ],
-    ids=["entropy", "fixed seed", "none", "unknown", "no parameters", "linear"],
+    ids=["entropy", "fixed seed", "none", "unknown", "no parameters", "tapped"],
 )
 def test_a_model_that_cannot_be_judged(factory, message):
     report = check(factory)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from pytest_initcheck.probes.graph.composites import VIEWS, Composite
 from pytest_initcheck.probes.graph.nodes import Graph, Node
 from pytest_initcheck.probes.graph.provenance import Provenance
@@ -76,8 +78,28 @@ def _sum_behind(
         total = graph.nodes[through_views(graph, found[0])]
         return (total, found[1]) if total.op in ("sum", "window_sum") else None
     if node.op == "div" and origins[node.reads[1]].fixed:
-        # at the border a window holds fewer: ones are summed by the same window
         total, counts = (graph.nodes[through_views(graph, read)] for read in node.reads)
-        if total.op == counts.op == "window_sum" and total.settings["size"] == counts.settings["size"]:
+        if total.op == "window_sum" and _counts(total, counts, graph):
             return total, None
     return None
+
+
+def _counts(total: Node, divisor: Node, graph: Graph) -> bool:
+    """Tell whether a divisor is how many values each window holds: at the border fewer.
+
+    Ones may have been summed by the same windows, or the numbers be there.
+    """
+    if divisor.op == "window_sum":
+        return all(divisor.settings[name] == total.settings[name] for name in ("size", "strides"))
+    value, shape = divisor.value, graph.nodes[total.reads[0]].shape
+    if value is None or value.dtype.kind not in "fiu" or value.ndim != len(shape):
+        return False
+    counts = np.ones((1,) * len(shape))
+    for axis, taps in enumerate(total.settings["size"]):
+        step, pad = int(total.settings["strides"][axis]), int(total.settings["padding"][axis][0])
+        starts = np.arange(total.shape[axis] if taps > 1 else 0) * step - pad
+        if starts.size:
+            inside = np.minimum(starts + taps, shape[axis]) - np.maximum(starts, 0)
+            counts = counts * inside.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    alike = all(n in (1, m) or m == 1 for n, m in zip(value.shape, counts.shape, strict=True))
+    return alike and bool((value == counts).all())

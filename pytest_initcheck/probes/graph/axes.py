@@ -49,7 +49,7 @@ class _Layouts:
             layout = self._layout(node)
             if layout.shape != node.shape:
                 layout = self._unknown(node)
-            self._known.append(self._with_units(node, layout))
+            self._known.append(layout)
         return tuple(self._known)
 
     # -- parts ---------------------------------------------------------------------------------------
@@ -72,14 +72,6 @@ class _Layouts:
                     axes[k] = ((SAMPLES, size),)
                     break
         return Layout(tuple(axes))
-
-    def _with_units(self, node: Node, layout: Layout) -> Layout:
-        if layout.units or not self._origins[node.index].signal or not layout.axes:
-            return layout
-        rest = [k for k, axis in enumerate(layout.axes) if axis and k != layout.samples]
-        if len(layout.axes) == 2 and layout.samples is not None:
-            return Layout(layout.axes, (1 - layout.samples,))
-        return Layout(layout.axes, (rest[-1],)) if rest else layout
 
     def _layout(self, node: Node) -> Layout:
         if node.op == "input":
@@ -191,11 +183,15 @@ class _Layouts:
     def _update(self, node: Node, reads: Sequence[Layout]) -> Layout:
         """What is written may know more of an axis than what is written to: zeros know nothing."""
         axes = list(reads[0].axes)
-        shift = len(axes) - len(reads[1].axes)
-        for k, axis in enumerate(reads[1].axes):
-            if size_of(axis) == node.shape[k + shift] and _better(axis, axes[k + shift]):
-                axes[k + shift] = axis
-        return Layout(tuple(axes), reads[0].units)
+        part = reads[1]
+        places = node.settings.get("axes", tuple(range(len(axes))))
+        shift = len(places) - len(part.axes)
+        goes = {k: int(places[k + shift]) for k in range(len(part.axes)) if k + shift >= 0}
+        for k, at in goes.items():
+            if size_of(part.axes[k]) == node.shape[at] and _better(part.axes[k], axes[at]):
+                axes[at] = part.axes[k]
+        units = reads[0].units or tuple(sorted(goes[k] for k in part.units if k in goes))
+        return Layout(tuple(axes), units)
 
     def _windows(self, node: Node, reads: Sequence[Layout]) -> Layout:
         before = len(reads[0].axes)
@@ -206,12 +202,20 @@ class _Layouts:
         table, ids = reads[0], reads[1]
         k = int(node.settings["axis"]) % len(table.axes)
         axes = (*table.axes[:k], *ids.axes, *table.axes[k + 1 :])
+        if tuple(map(size_of, axes)) != node.shape:
+            return self._rows_taken(node, ids)
         if not self._origins[node.reads[0]].signal:
             after = tuple(range(k + len(ids.axes), len(axes)))
             return Layout(axes, after[-1:])
         shift = len(ids.axes) - 1
         units = tuple(u if u < k else u + shift for u in table.units if u != k)
         return Layout(axes, units)
+
+    def _rows_taken(self, node: Node, ids: Layout) -> Layout:
+        """Ids that say where in several axes a row is come first in what they take."""
+        places = len(ids.axes) - 1
+        rest = self._all_fresh(node.shape[places:])
+        return Layout((*ids.axes[:places], *rest), (len(node.shape) - 1,))
 
     def _reduced(self, node: Node, reads: Sequence[Layout]) -> Layout:
         before = reads[0]

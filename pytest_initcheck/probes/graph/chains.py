@@ -109,10 +109,13 @@ def _known_as(
 ) -> tuple[int, str] | None:
     """Return (root, name) of the activation that the node completes, of the furthest root it can be.
 
-    What was complete before is not completed again by a view of it or a factor of one.  A scale that is
-    learnt makes a new signal, but the slope of a rectifier may be.
+    What was complete before is not completed again by a view of it or a factor of one.  A scale or an
+    offset that is learnt makes a new signal, but the slope of a rectifier may be learnt: of the nearest
+    root then.
     """
-    for root, chain in sorted(own.items(), key=lambda item: (bool(item[1].learnt), item[0])):
+    plain = [root for root in sorted(own) if not own[root].learnt]
+    for root in (*plain, *sorted(set(own) - set(plain), reverse=True)):
+        chain = own[root]
         name = _memoised(chain, node.dtype, seen)
         if name is None or (chain.learnt and not _slope_is_learnt(name, chain, node)):
             continue

@@ -16,8 +16,13 @@ def masked(graph: Graph, origins: Sequence[Provenance]) -> Iterator[Composite]:
 
     And one that is replaced by nan where an index is out of bounds, as JAX does behind a look-up.
     """
+    thinned: dict[int, int] = {}
     for node in graph.nodes:
         if not origins[node.index].signal or not node.floating:
+            continue
+        rescaled = factor(node, origins)
+        if rescaled is not None and rescaled[0] in thinned:
+            yield Composite(node.index, thinned[rescaled[0]], "alias", node.op)
             continue
         kept = _kept(node, origins)
         if kept is None:
@@ -25,6 +30,8 @@ def masked(graph: Graph, origins: Sequence[Provenance]) -> Iterator[Composite]:
         rescaled = factor(graph.nodes[kept], origins)
         drawn = node.op == "mul" or origins[node.reads[0]].mask
         root = rescaled[0] if drawn and rescaled is not None else kept
+        if drawn and rescaled is None:
+            thinned[node.index] = root
         yield Composite(node.index, root, "alias", node.op)
 
 

@@ -9,6 +9,9 @@ from pytest_initcheck.probes.graph.nodes import Node
 _OPS = {"concatenate": "cat", "max": "amax", "min": "amin", "take": "slice"}
 _KINDS = {
     "concatenate": "cat",
+    "update": "cat",
+    "gather": "slice",
+    "windows": "slice",
     "slice": "slice",
     "take": "slice",
     "softmax": "softmax",

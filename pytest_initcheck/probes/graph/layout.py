@@ -39,6 +39,13 @@ class Layout:
     def has_samples(self) -> bool:
         return any(atom == SAMPLES for axis in self.axes for atom, _ in axis)
 
+    def told(self) -> Layout:
+        """Return the layout with its units said, where nothing told: the last axis that is no sample."""
+        rest = [k for k, axis in enumerate(self.axes) if axis and k != self.samples]
+        if self.units or not rest:
+            return self
+        return Layout(self.axes, (rest[-1],))
+
     @property
     def width(self) -> int:
         """How many units there are."""

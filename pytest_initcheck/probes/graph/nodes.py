@@ -19,9 +19,11 @@ Elementwise, operands broadcast as numpy does
 Views
     ``reshape``; ``transpose`` (axes); ``broadcast`` (axes: where each axis of the operand goes);
     ``cast``; ``slice`` (starts, limits, strides); ``take`` (axis; reads table and whole-number ids, as
-    ``numpy.take``); ``concatenate`` (axis); ``pad``; ``reverse`` (axes);
-    ``gather`` (axis; as ``numpy.take_along_axis``); ``update`` (ids: positions in C order;
-    reads x and what replaces these entries of it); ``windows`` (axes, sizes: their axes come last).
+    ``numpy.take``, or ids with a place for each axis of the table, of which those of one axis count);
+    ``concatenate`` (axis); ``pad``; ``reverse`` (axes); ``gather`` (axis; as
+    ``numpy.take_along_axis``); ``update`` (ids: positions in C order, axes: where those of the part are
+    in x; reads x and what replaces these entries of it); ``windows`` (axes, sizes: their axes come
+    last).
 
 Reductions, with axes and keepdims
     ``sum mean var max min prod any all argmax``; ``cumsum`` and its like keep the shape.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-_WEIGHTS = ("weight", "original", "kernel", "w", "embedding", "table")
+_WEIGHTS = ("weight", "original", "kernel", "recurrent_kernel", "w", "embedding", "table")
+_NUMBERED = re.compile(r"[wW]_?\d+")
 _SOURCE = re.compile(r":\d+\b")
 
 
@@ -16,8 +17,15 @@ def owner(parameter: str) -> str:
 
     >>> owner("layers.0.kernel"), owner("mlp/~/linear_0.w"), owner("dense/kernel"), owner("w1")
     ('layers.0', 'mlp/~/linear_0', 'dense', 'w1')
+
+    Numbered weights stand for layers of their own:
+
+    >>> owner("params.W1")
+    'params.W1'
     """
     above, last = _split(parameter)
+    if _NUMBERED.fullmatch(last):
+        return parameter
     return above if above and last.lower().startswith(_WEIGHTS) else parameter
 
 

@@ -231,7 +231,7 @@ class _Planner:
         return self._place(node, op)
 
     def _layout(self, node: Node) -> Layout:
-        return self.layouts[node.index]
+        return self.layouts[node.index].told()
 
     def _append(
         self,

@@ -76,10 +76,17 @@ def _of(node: Node, reads: list[Provenance], means: Mapping[str, float]) -> Prov
         parameters=frozenset().union(*(read.parameters for read in reads)),
         state=any(read.state for read in reads),
         drawn=drawn,
-        mask=drawn and not signal and (node.op in _BOOLEAN or any(read.mask for read in reads)),
+        mask=drawn and not signal and _is_mask(node, reads),
         uniform=_computed(node, reads),
         learnt=any(read.learnt for read in reads),
     )
+
+
+def _is_mask(node: Node, reads: list[Provenance]) -> bool:
+    """Tell whether drawn values are chances that came true; a noise made of bits is none."""
+    if node.op in _BOOLEAN and node.dtype == "bool":
+        return True
+    return node.op in _KEEPING | {"mul", "div"} and any(read.mask for read in reads)
 
 
 def _uniform(value: NDArray[Any] | None) -> float | None:

@@ -32,8 +32,8 @@ def convolution(seen: Seen, cotangent: Array) -> Sequence[Array | None] | None:
     space = len(padding) - 2
     of_kernel, of_image = np.zeros_like(kernel), np.zeros_like(padded)
     for offset in itertools.product(*map(range, kernel.shape[2:])):
-        at = (slice(None), slice(None), *_places(offset, settings["strides"], result.shape[2:]))
-        tap = (slice(None), slice(None), *offset)
+        at: Any = (slice(None), slice(None), *_places(offset, settings["strides"], result.shape[2:]))
+        tap: Any = (slice(None), slice(None), *offset)
         sums = (0, *range(2, 2 + space))
         of_kernel[tap] = np.tensordot(result, padded[at], (sums, sums))
         of_image[at] += np.moveaxis(np.tensordot(kernel[tap], result, ((0,), (1,))), 0, 1)
@@ -44,11 +44,11 @@ def convolution(seen: Seen, cotangent: Array) -> Sequence[Array | None] | None:
     )
 
 
-def _places(offset: Sequence[int], strides: Sequence[int], counts: Sequence[int]) -> Sequence[slice]:
-    return [
+def _places(offset: Sequence[int], strides: Sequence[int], counts: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(
         slice(start, start + (count - 1) * int(step) + 1, int(step))
         for start, step, count in zip(offset, strides, counts, strict=True)
-    ]
+    )
 
 
 _FILLED = {"window_max": -math.inf, "window_min": math.inf}
@@ -60,7 +60,7 @@ def pool(seen: Seen, cotangent: Array) -> Sequence[Array | None]:
     padding = [tuple(map(int, pair)) for pair in settings["padding"]]
     x = np.pad(seen.operands[0].astype(np.float64), padding, constant_values=_FILLED.get(op, 0.0))
     offsets = list(itertools.product(*(range(int(n)) for n in settings["size"])))
-    places = [tuple(_places(offset, settings["strides"], cotangent.shape)) for offset in offsets]
+    places = [_places(offset, settings["strides"], cotangent.shape) for offset in offsets]
     gradient = np.zeros_like(x)
     if op in _FILLED:
         ties = sum((x[at] == seen.value).astype(np.float64) for at in places)

@@ -1,18 +1,24 @@
-"""How hand-written networks are spelled in NumPy: forward functions of x, by name."""
+"""How hand-written networks are spelled in NumPy: each is traced with its values, sites and gradients."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import pytest
+
+from pytest_initcheck.inputs import Call
+from pytest_initcheck.probes import numpy as probe
+from pytest_initcheck.probes.numpy_runs import seen
+from pytest_initcheck.trace import Wanted
 
 rng = np.random.default_rng(7)
 W1, W2 = rng.normal(0, 0.4, (12, 16)), rng.normal(0, 0.35, (16, 5))
 b1, b2 = rng.normal(0, 0.1, 16), rng.normal(0, 0.1, 5)
 LAYERS = [(W1, b1), (W2, b2)]
 K = rng.normal(0, 0.3, (3, 3, 2, 4))
-IMAGES = rng.normal(size=(6, 8, 8, 2))
-X = rng.normal(size=(6, 12))
+IMAGES = rng.normal(size=(16, 8, 8, 2))
+X = rng.normal(size=(16, 12))
 
 
 def maximum(x):
@@ -114,7 +120,10 @@ def sigmoid_by_exp(x):
 
 def stable_sigmoid(x):
     z = x @ W1
-    return np.where(z >= 0, 1 / (1 + np.exp(-np.abs(z))), np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z)))) @ W2
+    return (
+        np.where(z >= 0, 1 / (1 + np.exp(-np.abs(z))), np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))))
+        @ W2
+    )
 
 
 def softmax(x):
@@ -259,21 +268,27 @@ def padded(x):
 
 
 def convolution_by_windows(x):
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2)
+    )
     h = np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, K), 0)
-    pooled = np.lib.stride_tricks.sliding_window_view(h, (2, 2), axis=(1, 2))[:, ::2, ::2].max(axis=(-1, -2))
+    pooled = np.lib.stride_tricks.sliding_window_view(h, (2, 2), axis=(1, 2))[:, ::2, ::2].max(
+        axis=(-1, -2)
+    )
     return pooled.reshape(len(x), -1)
 
 
 def convolution_by_strides(x):
     n, h, w, c = x.shape
     s = x.strides
-    windows = np.lib.stride_tricks.as_strided(x, (n, h - 2, w - 2, 3, 3, c), (s[0], s[1], s[2], s[1], s[2], s[3]))
+    windows = np.lib.stride_tricks.as_strided(
+        x, (n, h - 2, w - 2, 3, 3, c), (s[0], s[1], s[2], s[1], s[2], s[3])
+    )
     return np.tanh(np.tensordot(windows, K, axes=3)).mean(axis=(1, 2))
 
 
 def convolution_by_loops(x):
-    n, h, w, _ = x.shape
+    _, h, w, _ = x.shape
     total = 0
     for i in range(3):
         for j in range(3):
@@ -334,16 +349,6 @@ def one_number(x):
     return h / (1 + np.abs(h)) * (h.size / h.shape[0] / h.ndim) @ W2
 
 
-TRACED = {
-    name: value
-    for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__module__", "") == __name__ and not isinstance(value, type)
-}
-
-
-# -- what leaves the trace -----------------------------------------------------------------------
-
-
 def asarray(x):
     return np.tanh(np.asarray(x) @ W1) @ W2
 
@@ -357,22 +362,6 @@ def preallocated(x):
     out = np.zeros((len(x), 16))
     out[:] = np.tanh(x @ W1)
     return out @ W2
-
-
-def preallocated_rows(x):
-    out = np.empty((len(x), 16))
-    for i in range(len(x)):
-        out[i] = np.tanh(x[i] @ W1)
-    return out @ W2
-
-
-def array_of_rows(x):
-    return np.array([np.tanh(row @ W1) for row in x]) @ W2
-
-
-def math_loop(x):
-    h = x @ W1
-    return np.array([[math.tanh(v) for v in row] for row in h]) @ W2
 
 
 def vectorized(x):
@@ -396,20 +385,129 @@ def add_into_plain(x):
     return np.maximum(out, 0) @ W2
 
 
-def one_float(x):
-    return (x @ W1) * float(x.mean())
-
-
 def plain_index(x):
     return np.eye(3)[(x @ W1).argmax(1) % 3]
 
 
-ESCAPING = {
+IDIOMS = {
     name: value
     for name, value in list(globals().items())
-    if callable(value)
-    and getattr(value, "__module__", "") == __name__
-    and not isinstance(value, type)
-    and name not in TRACED
+    if callable(value) and getattr(value, "__module__", "") == __name__ and not isinstance(value, type)
 }
-IMAGE_MODELS = {"convolution_by_windows", "convolution_by_strides", "convolution_by_loops", "pooling_by_reshape"}
+OF_IMAGES = {
+    "convolution_by_windows",
+    "convolution_by_strides",
+    "convolution_by_loops",
+    "pooling_by_reshape",
+}
+EVERYTHING = Wanted(site_gradients=True, noise=True, steps=True, histograms=True)
+
+
+def inputs_of(name):
+    return IMAGES if name in OF_IMAGES else X
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_the_recorded_calls_give_what_the_function_gives(name):
+    x = inputs_of(name)
+    flow = seen(IDIOMS[name], Call((x,), {}), seed=0)
+    assert flow.unobserved == ()
+    for again in (flow.outputs()[0], dict(flow.run(flow.graph.outputs))[flow.graph.outputs[0]]):
+        np.testing.assert_allclose(again, IDIOMS[name](x), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_gradients_are_those_of_finite_differences(name):
+    single = name == "astype"
+    step, tolerance = (1e-2, 0.05) if single else (1e-6, 1e-5)
+    flow = seen(IDIOMS[name], Call((inputs_of(name),), {}), seed=0)
+    readout = np.random.default_rng(0).normal(size=flow.outputs()[0].shape)
+    found = flow.gradients(flow.graph.outputs[0], readout, [leaf.name for leaf in flow.leaves])
+    assert found.parameters or name == "plain_index"
+    for leaf in flow.leaves:
+        direction = np.random.default_rng(1).normal(size=leaf.value.shape)
+        ends = [
+            float((flow.outputs({leaf.name: leaf.value + sign * step * direction})[0] * readout).sum())
+            for sign in (1, -1)
+        ]
+        slope = float((found.parameters.get(leaf.name, np.zeros_like(direction)) * direction).sum())
+        assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=tolerance, abs=tolerance), (
+            leaf.name
+        )
+
+
+ACTIVATIONS = {
+    **dict.fromkeys(
+        ("maximum", "mask_multiply", "where", "in_place_mask", "out_traced", "clip_method"), "relu"
+    ),
+    **dict.fromkeys(
+        ("fmax", "relu_by_abs", "piecewise_otherwise", "loop_over_layers", "array_copy"), "relu"
+    ),
+    **dict.fromkeys(("vectorized", "hidden_escape", "dot_into_plain", "add_into_plain"), "relu"),
+    **dict.fromkeys(
+        ("view_written", "residual", "convolution_by_windows", "convolution_by_loops"), "relu"
+    ),
+    **dict.fromkeys(("leaky", "piecewise"), "leaky_relu(0.1)"),
+    **dict.fromkeys(("einsum", "tensordot", "inner_and_outer_shapes", "astype", "asarray"), "tanh"),
+    **dict.fromkeys(("transposed_batch", "recurrent", "accumulated", "preallocated"), "tanh"),
+    **dict.fromkeys(
+        ("converted_weights", "scaled_weights", "normalised_weights", "homogeneous_bias"), "tanh"
+    ),
+    **dict.fromkeys(("sigmoid_by_exp", "stable_sigmoid", "split"), "sigmoid"),
+    **dict.fromkeys(("softplus", "log1p_softplus"), "softplus"),
+    "in_place_leaky": "leaky_relu(0.01)",
+    "in_place_elu": "elu",
+    "clip": "relu6",
+    "gelu_tanh": "gelu_tanh",
+    "silu": "silu",
+    "one_number": "softsign",
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_activation_is_known(name):
+    trace = probe.trace(IDIOMS[name], Call((inputs_of(name),), {}), mode="train", seed=0)
+    assert ACTIVATIONS[name] in [site.activation for site in trace.sites]
+
+
+KINDS = {
+    "layer_norm": "layer_norm",
+    "standardised": "batch_norm",
+    "softmax": "softmax",
+    "attention": "softmax",
+    "masked_attention": "softmax",
+    "log_softmax": "log_softmax",
+    "convolution_by_windows": "max_pool2d",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_layers_that_are_spelled_out_are_known(name):
+    trace = probe.trace(IDIOMS[name], Call((inputs_of(name),), {}), mode="train", seed=0)
+    assert KINDS[name] in [site.op for site in trace.sites]
+
+
+@pytest.mark.parametrize("name", sorted(set(IDIOMS) - {"plain_index"}))
+def test_every_idiom_makes_a_whole_trace(name):
+    trace = probe.trace(
+        IDIOMS[name], Call((inputs_of(name),), {}), mode="train", seed=0, wanted=EVERYTHING
+    )
+    assert trace.gradient is not None
+    assert trace.gradient.difference > 0
+    assert any(site.weight is not None for site in trace.sites if site.kind == "linear")
+    assert trace.training.stuck == ()
+
+
+def test_sites_are_called_by_their_weights_and_what_stands_before_them_by_its_line():
+    trace = probe.trace(concatenate, Call((X,), {}), mode="train", seed=0)
+    names = [site.name for site in trace.sites]
+    line = concatenate.__code__.co_firstlineno + 1
+    assert f"concatenate:{line}.tanh" in names
+    assert {"W1", "W1.relu", "W2"} <= set(names)
+
+
+def test_fans_of_a_convolution_by_windows():
+    trace = probe.trace(convolution_by_windows, Call((IMAGES,), {}), mode="train", seed=0)
+    site = next(site for site in trace.sites if site.weight is not None)
+    assert (site.op, site.weight.fan_in, site.units) == ("conv", 18, 4)
+    assert site.coverage == pytest.approx((22 / 24) ** 2)
