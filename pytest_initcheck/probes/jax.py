@@ -154,11 +154,11 @@ def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
 
 def glimpse_of(seen: Functional, call: Call) -> Glimpse:
     """Look for rare events in a model that is a function of its arrays already."""
-    flow, batch = _flow(seen, call)
+    flow, batch = _flow(seen, call, derived=False)
     return tracing.glimpse(flow, batch=batch)
 
 
-def _flow(seen: Functional, call: Call) -> tuple[JaxFlow, int]:
+def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlow, int]:
     """Return the recorded forward pass, and how many samples it has."""
     given = _arrays(call)
     leaves, structure = jax.tree.flatten((given.args, dict(given.kwargs)))
@@ -180,7 +180,8 @@ def _flow(seen: Functional, call: Call) -> tuple[JaxFlow, int]:
     states = [value for _, value in seen.states]
     try:
         closed = jax.make_jaxpr(forward)(values, states, inputs)
-        program = recorded(closed, _given(seen, values, _input_names(given, at), inputs), seen.place)
+        named = _given(seen, values, _input_names(given, at), inputs)
+        program = recorded(closed, named, seen.place, derived=derived)
     except ModelError:
         raise
     except Exception as error:

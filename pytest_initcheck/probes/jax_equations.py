@@ -21,14 +21,17 @@ def bind(eqn: JaxprEqn, operands: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(found) if eqn.primitive.multiple_results else (found,)
 
 
-def text_of(eqn: JaxprEqn) -> str:
-    """Return a text that is equal for equations that compute the same and have the same derivative.
+def text_of(eqn: JaxprEqn, *, derived: bool) -> str:
+    """Return a text that is equal for equations that compute the same.
+
+    * ``derived``: and that have the same derivative.
 
     A function among the settings shows its address: such an equation is like itself alone.
     """
     name, params = str(eqn.primitive.name), eqn.params
     if name.startswith("custom_"):
-        return f"{name}{_with_derivative(eqn)}"
+        inside = (value for value in params.values() if isinstance(value, ClosedJaxpr))
+        return name + (_with_derivative(eqn) if derived else "".join(map(_text, inside)))
     return name + "".join(f" {key}={_text(params[key])}" for key in sorted(params))
 
 

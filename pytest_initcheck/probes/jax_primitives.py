@@ -53,6 +53,8 @@ _REDUCTIONS = {
     "argmax": "argmax",
     "argmin": "argmin",
 }
+_OVER_SAMPLES = {"psum": "sum", "pmax": "max", "pmin": "min"}
+"""Reductions over an axis that is mapped over: under vmap it is an axis of the operand."""
 _WINDOWS = {
     "reduce_window_sum": "window_sum",
     "reduce_window_max": "window_max",
@@ -80,8 +82,14 @@ def translated(eqn: JaxprEqn) -> Translated:
     name = eqn.primitive.name
     if name in _SAME:
         return Translated(_SAME[name], order=(0,) if name == "dynamic_slice" else None)
-    if name in _REDUCTIONS:
-        return Translated(_REDUCTIONS[name], {"axes": tuple(eqn.params["axes"]), "keepdims": False})
+    if name in _REDUCTIONS or name in _OVER_SAMPLES:
+        axes = eqn.params["axes"]
+        if not axes and len(eqn.invars) == 1:
+            return Translated("reshape")
+        # an axis that is mapped over outside has a name, and vmap leaves numpy's integers
+        if len(eqn.invars) == 1 and not any(isinstance(axis, str) for axis in axes):
+            op = _REDUCTIONS.get(name) or _OVER_SAMPLES[name]
+            return Translated(op, {"axes": tuple(map(int, axes)), "keepdims": False})
     if name in _WINDOWS:
         return Translated(_WINDOWS[name], _window(eqn))
     rule = _RULES.get(name)

@@ -108,11 +108,16 @@ class Given:
 
 
 def recorded(
-    closed: ClosedJaxpr, given: Sequence[Given], place: Callable[[str], str] = lambda scope: ""
+    closed: ClosedJaxpr,
+    given: Sequence[Given],
+    place: Callable[[str], str] = lambda scope: "",
+    *,
+    derived: bool = True,
 ) -> Program:
     """Return the program of a jaxpr whose arguments are these.
 
     * ``place`` makes a label of the name scope that an operation was recorded in.
+    * ``derived``: it will be differentiated, so programs are equal only if their derivatives are.
     """
     recorder = _Recorder(place)
     arguments = [recorder.leaf(each) for each in given]
@@ -124,7 +129,7 @@ def recorded(
         tuple(arguments),
         dict(recorder.constants),
         tuple(recorder.unseen),
-        recorder.key(outputs),
+        recorder.key(outputs, derived=derived),
     )
 
 
@@ -362,6 +367,9 @@ class _Recorder:
             folded = self._folded(eqn, reads)
             if folded is not None:
                 return folded
+        kept = self._unchanged(eqn, reads)
+        if kept is not None:
+            return [kept]
         word = translated(eqn)
         seen = tuple(reads) if word.order is None else tuple(reads[i] for i in word.order)
         outs = []
@@ -382,6 +390,24 @@ class _Recorder:
         if eqn.primitive.name in ("lt", "le", "gt", "ge"):
             self._compared(eqn, reads, outs[0])
         return outs
+
+    def _unchanged(self, eqn: JaxprEqn, reads: list[int]) -> int | None:
+        """Return what is multiplied by one or summed over nothing: counts of one under vmap."""
+        name, aval = eqn.primitive.name, eqn.outvars[0].aval
+        kept = None
+        if name == "reduce_sum" and not eqn.params["axes"]:
+            kept = reads[0]
+        elif name in ("mul", "div"):
+            at = next((i for i in (1, 0)[: 1 if name == "div" else 2] if self._is_one(reads[i])), None)
+            kept = None if at is None else reads[1 - at]
+        if kept is None:
+            return None
+        node = self.nodes[kept]
+        return kept if node.shape == tuple(aval.shape) and node.dtype == str(aval.dtype) else None
+
+    def _is_one(self, node: int) -> bool:
+        value = self.nodes[node].value
+        return value is not None and value.shape == () and bool(value == 1)
 
     def _on_average(self, eqn: JaxprEqn, reads: list[int], outs: list[int]) -> Step:
         """A drawn mask is replaced by its mean, which leaves E[x] (dropout, stochastic depth)."""
@@ -459,16 +485,16 @@ class _Recorder:
             self.values.update(zip(step.outs, found, strict=True))
         return self.values[node]
 
-    def key(self, outputs: Sequence[int]) -> str:
+    def key(self, outputs: Sequence[int], *, derived: bool) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for node in self.nodes:
             digest.update(f"{node.op}{node.reads}{node.shape}{node.dtype}{node.label}".encode())
             if node.value is not None:
                 digest.update(np.ascontiguousarray(node.value).tobytes())
         for step in self.steps:
-            settings = "" if step.eqn is None else text_of(step.eqn)
+            settings = "" if step.eqn is None else text_of(step.eqn, derived=derived)
             digest.update(f"{step.outs}{step.reads}{step.how}{step.chance}{settings}".encode())
-        digest.update(str(tuple(outputs)).encode())
+        digest.update(f"{tuple(outputs)}{derived}".encode())
         return digest.hexdigest()
 
 
