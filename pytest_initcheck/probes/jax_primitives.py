@@ -157,7 +157,7 @@ _RULES: Mapping[str, Callable[[JaxprEqn], Translated]] = {
     "gather": _gather,
     "transpose": lambda eqn: Translated("transpose", {"axes": tuple(eqn.params["permutation"])}),
     "broadcast_in_dim": lambda eqn: Translated(
-        "broadcast", {"axes": tuple(eqn.params["broadcast_dimensions"])}, (0,)
+        "broadcast", {"axes": tuple(map(int, eqn.params["broadcast_dimensions"]))}, (0,)
     ),
     "select_n": lambda eqn: Translated("where", order=(0, 2, 1) if len(eqn.invars) == 3 else None),
     "clamp": lambda eqn: Translated("clip", order=(1, 0, 2)),

@@ -147,7 +147,10 @@ class _Walk:
 
     def _squared(self, node: Node) -> _Part | None:
         if node.op == "mul" and node.reads[0] != node.reads[1]:
-            return None
+            # x - mean may be there twice, once for each factor
+            left, right = self._parts(node)
+            twice = left is not None and left == right and left.step == "centred"
+            return replace(left, step="square", about="variance") if twice and left else None
         if node.op == "power" and self._number(node.reads[1]) != 2:
             return None
         index = node.reads[0]
