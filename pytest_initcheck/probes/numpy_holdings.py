@@ -147,6 +147,7 @@ SCALARS = frozenset({str, bytes, int, float, complex, bool, type(None)})
 _ATOMS = (ModuleType, CodeType, list, tuple, dict, functools.partial, np.ndarray)
 _STDLIB = frozenset(sys.stdlib_module_names) - {"__main__", "types", "collections"}
 _LIBRARIES = _STDLIB | {"numpy", "scipy", "pytest_initcheck"}
+_DRAWN = "pytest_initcheck.networks."
 
 
 def _of_function(function: Any) -> dict[str, tuple[Any, str]]:
@@ -181,7 +182,9 @@ def _behind(member: Any) -> list[Any]:
 
 
 def of_the_user(module: str | None) -> bool:
-    return (module or "").split(".")[0] not in _LIBRARIES
+    """Tell whether a module's functions may hold parameters; those of drawn networks do."""
+    name = module or ""
+    return name.split(".")[0] not in _LIBRARIES or name.startswith(_DRAWN)
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
