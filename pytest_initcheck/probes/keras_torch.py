@@ -59,7 +59,9 @@ def _asking(layers: Layers) -> Iterator[None]:
 
 
 def _watched(model: Any, layers: Layers) -> OnTorch:
-    return OnTorch(model, layers, units_last=keras.config.image_data_format() == "channels_last")
+    formats = (getattr(part.layer, "data_format", None) for part in layers.parts)
+    first = next((known for known in formats if known), keras.config.image_data_format())
+    return OnTorch(model, layers, units_last=first == "channels_last")
 
 
 class OnTorch(NamedParts):
