@@ -5,11 +5,12 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 
+from pytest_initcheck.activations import activation
 from pytest_initcheck.errors import ConfigError, did_you_mean
 
 Framework = Literal["numpy", "torch", "jax", "keras"]
@@ -37,6 +38,23 @@ def checked_framework(framework: str) -> Framework:
         if framework == known:
             return known
     raise ConfigError(f"unknown framework {framework!r}{did_you_mean(framework, FRAMEWORKS)}")
+
+
+def activation_of(
+    which: str, names: Mapping[str, str], functions: Any, library: str
+) -> Callable[[Any], Any]:
+    """Return a library's function for an activation; ``names`` are the library's, by those of the table.
+
+    Raises ConfigError for one that the library does not have.
+    """
+    name, _, parameter = activation(which).name.partition("(")
+    if name not in names:
+        raise ConfigError(f"{library} has no {name}; choose one of {', '.join(names)}")
+    function: Callable[..., Any] = getattr(functions, names[name])
+    numbers = [float(number) for number in parameter.rstrip(")").split(",") if number]
+    if name.startswith("gelu"):
+        return lambda x: function(x, approximate=name == "gelu_tanh")
+    return (lambda x: function(x, *numbers)) if numbers else function
 
 
 def not_numpy(what: str, framework: Framework) -> None:

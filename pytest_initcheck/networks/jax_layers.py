@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from pytest_initcheck.activations import activation
-from pytest_initcheck.errors import ConfigError, ModelError
+from pytest_initcheck.errors import ModelError
 from pytest_initcheck.initializers.layers import Layer
 from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.networks.frameworks import activation_of
 
 EPSILON = 1e-5
 
@@ -118,11 +118,4 @@ def jax_activation(which: str) -> Callable[[Any], Any]:
     """
     from jax import nn
 
-    name, _, parameter = activation(which).name.partition("(")
-    if name not in _JAX_FUNCTIONS:
-        raise ConfigError(f"jax.nn has no {name}; choose one of {', '.join(_JAX_FUNCTIONS)}")
-    function = getattr(nn, _JAX_FUNCTIONS[name])
-    numbers = [float(number) for number in parameter.rstrip(")").split(",") if number]
-    if name.startswith("gelu"):
-        return lambda x: function(x, approximate=name == "gelu_tanh")
-    return lambda x: function(x, *numbers)
+    return activation_of(which, _JAX_FUNCTIONS, nn, "jax.nn")

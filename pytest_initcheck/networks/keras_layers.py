@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from pytest_initcheck.activations import activation
-from pytest_initcheck.errors import ConfigError, ModelError
+from pytest_initcheck.errors import ModelError
 from pytest_initcheck.initializers.layers import Layer
 from pytest_initcheck.initializers.schemes import Scheme
+from pytest_initcheck.networks.frameworks import activation_of
 
 
 def keras_module() -> Any:
@@ -119,12 +119,4 @@ def keras_activation(which: str) -> Callable[[Any], Any]:
 
     Raises ConfigError for one that it does not have.
     """
-    functions = keras_module().activations
-    name, _, parameter = activation(which).name.partition("(")
-    if name not in _KERAS_FUNCTIONS:
-        raise ConfigError(f"keras has no {name}; choose one of {', '.join(_KERAS_FUNCTIONS)}")
-    function = getattr(functions, _KERAS_FUNCTIONS[name])
-    numbers = [float(number) for number in parameter.rstrip(")").split(",") if number]
-    if name.startswith("gelu"):
-        return lambda x: function(x, approximate=name == "gelu_tanh")
-    return (lambda x: function(x, *numbers)) if numbers else function
+    return activation_of(which, _KERAS_FUNCTIONS, keras_module().activations, "keras")

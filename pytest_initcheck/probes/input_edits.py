@@ -1,11 +1,11 @@
-"""Changes of a model's inputs, for arrays of any framework: spelled as code, and made.
+"""Changes of arrays, whatever the framework: those of inputs are spelled as code, and made.
 
 PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_initcheck.edits import Edit
@@ -41,6 +41,19 @@ def _other_axes(dims: int) -> tuple[int, ...]:
     """Return the axes that are no columns: features come last, channels of images second."""
     columns = 1 if dims in (2, 4, 5) else dims - 1
     return tuple(axis for axis in range(dims) if axis != columns)
+
+
+def of_arrays(edits: Iterable[Edit]) -> Iterator[tuple[str, str, float]]:
+    """Yield (kind, name, value) of each array that edits change, the value rounded as it is spelled.
+
+    Raises ModelError for the removal of what is no module, but written in the model's code.
+    """
+    for edit in edits:
+        if edit.kind == "remove":
+            raise ModelError(f"{edit.names[0]} is part of the model's own code")
+        if not edit.of_inputs:
+            for name, value in zip(edit.names, edit.values, strict=True):
+                yield edit.kind, name, float(f"{value:.3g}")
 
 
 def edited(call: Call, edits: Iterable[Edit]) -> Call:

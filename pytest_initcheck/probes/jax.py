@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -21,9 +20,10 @@ import numpy as np
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
+from pytest_initcheck.probes.fingerprints import fingerprint
 from pytest_initcheck.probes.graph import tracing
 from pytest_initcheck.probes.graph.flow import Leaf
-from pytest_initcheck.probes.jax_flow import JaxFlow
+from pytest_initcheck.probes.jax_flow import JaxFlow, on_host
 from pytest_initcheck.probes.jax_models import Functional, functional, initialised, library_of
 from pytest_initcheck.probes.jax_program import Given, recorded
 from pytest_initcheck.probes.jax_spelling import apply as make_edits
@@ -34,9 +34,6 @@ from pytest_initcheck.probes.tracebacks import first_line, user_traceback
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Trace, Wanted
 
 FRAMEWORK = "jax"
-_SAMPLED = 4096
-_FEW_SAMPLED = 64
-_MANY = 16
 
 
 def owns(model: Any) -> bool:
@@ -74,21 +71,8 @@ def drawn(model: Any, call: Callable[[], Call], *, seed: int, keep: bool) -> Any
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
-    found = []
-    for each in functional(model, "train").parameters:
-        flat = np.ravel(np.asarray(each.value, dtype=np.float32))
-        digest = hashlib.blake2b(flat[:: max(1, flat.size // _SAMPLED)].tobytes(), digest_size=16)
-        digest.update(np.float64(flat.sum(dtype=np.float64)).tobytes())
-        found.append(Fingerprint(each.name, digest.hexdigest(), _draws_nothing(flat)))
-    return tuple(found)
-
-
-def _draws_nothing(flat: Any) -> bool:
-    """Tell whether the entries have at most two values, as constants and identities do."""
-    values = 2 if flat.size >= _MANY else 1  # two numbers are two values whatever drew them
-    if flat.size == 0 or len(np.unique(flat[:_FEW_SAMPLED])) > values:
-        return bool(flat.size == 0)
-    return bool(((flat == flat.min()) | (flat == flat.max())).all())
+    parameters = functional(model, "train").parameters
+    return tuple(fingerprint(each.name, on_host(each.value)) for each in parameters)
 
 
 def infer_inputs(model: Any) -> Distribution | Call:
@@ -190,18 +174,13 @@ def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlo
         program,
         (*values, *states, *inputs),
         tuple(
-            Leaf(each.name, np.asarray(_host(value)), each.trainable, each.path, each.aliases)
+            Leaf(each.name, on_host(value), each.trainable, each.path, each.aliases)
             for each, value in zip(seen.parameters, values, strict=True)
         ),
         lambda flat: jax.tree.unflatten(returned[0], list(flat)),
         functools.partial(_loss, given),
     )
     return flow, _batch(inputs)
-
-
-def _host(value: Any) -> Any:
-    array = np.asarray(value)
-    return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
 def _given(

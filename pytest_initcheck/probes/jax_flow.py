@@ -49,7 +49,7 @@ class JaxFlow:
         order = tuple(sorted(wanted))
         found = _values(self.program, order, (), self.values, ())
         for index, value in zip(order, found, strict=True):
-            yield index, _on_host(value)
+            yield index, on_host(value)
 
     def outputs(
         self,
@@ -60,7 +60,7 @@ class JaxFlow:
         added = tuple(jnp.asarray(value) for value in (noise or {}).values())
         given = self._with(parameters or {})
         found = _values(self.program, self.graph.outputs, places, given, added)
-        return tuple(_on_host(value) for value in found)
+        return tuple(on_host(value) for value in found)
 
     def gradients(
         self, target: int, cotangent: Array, parameters: Collection[str], nodes: Collection[int] = ()
@@ -78,8 +78,8 @@ class JaxFlow:
             self.program, target, tuple(named.values()), inside, self.values, weights
         )
         return Pullback(
-            {name: _on_host(g) for name, g in zip(named, of_leaves, strict=True)},
-            {index: _on_host(g) for index, g in zip(inside, of_nodes, strict=True)},
+            {name: on_host(g) for name, g in zip(named, of_leaves, strict=True)},
+            {index: on_host(g) for index, g in zip(inside, of_nodes, strict=True)},
         )
 
     def step_gradients(
@@ -98,7 +98,7 @@ class JaxFlow:
             found = _readout_gradients(self.program, tuple(named.values()), moved, weights)
         else:
             found = self._loss_gradients(tuple(named.values()), moved, loss)
-        return {name: _on_host(g) for name, g in zip(named, found, strict=True)}
+        return {name: on_host(g) for name, g in zip(named, found, strict=True)}
 
     def _loss_gradients(
         self, places: tuple[int, ...], values: tuple[Any, ...], loss: Callable[..., Any]
@@ -233,7 +233,7 @@ def _real(dtype: str) -> Any:
     return jnp.zeros((), dtype).real.dtype
 
 
-def _on_host(value: Any) -> Array:
+def on_host(value: Any) -> Array:
     """Return a numpy array; types that numpy does not know by itself become float32."""
     array = np.asarray(value)
     return array.astype(np.float32) if array.dtype.kind == "V" else array

@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
-from pytest_initcheck.probes.input_edits import spell_inputs
+from pytest_initcheck.probes.input_edits import of_arrays, spell_inputs
 from pytest_initcheck.probes.jax_trees import Held
 from pytest_initcheck.probes.looping import looped
 from pytest_initcheck.trace import Parameter
@@ -48,16 +48,11 @@ def apply(held: Sequence[Held], edits: Sequence[Edit]) -> None:
     Raises ModelError for what the model does not have, or holds where nothing can be replaced.
     """
     by_name = {each.name: each for each in held}
-    for edit in edits:
-        if edit.of_inputs:
-            continue
-        if edit.kind == "remove":
-            raise ModelError(f"{edit.names[0]} is part of the model's own code")
-        for name, value in zip(edit.names, edit.values, strict=True):
-            if name not in by_name:
-                raise ModelError(f"the model has no parameter {name!r}")
-            array = by_name[name]
-            array.put(_changed(array.value, edit.kind, float(f"{value:.3g}")))
+    for kind, name, value in of_arrays(edits):
+        if name not in by_name:
+            raise ModelError(f"the model has no parameter {name!r}")
+        array = by_name[name]
+        array.put(_changed(array.value, kind, value))
 
 
 def _changed(array: Any, kind: str, value: float) -> Any:

@@ -20,7 +20,7 @@ def loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Any:
     Raises ModelError if it raises.
     """
     arguments = [output]
-    if _takes_two(loss):
+    if positional(loss) == 2:
         alone = len(call.args) == 1 and not call.kwargs
         arguments.append(call.args[0] if alone else dict(call.kwargs) if call.kwargs else call.args)
     try:
@@ -33,10 +33,14 @@ def loss_value(loss: Callable[..., Any], output: Any, call: Call) -> Any:
         ) from error
 
 
-def _takes_two(loss: Callable[..., Any]) -> bool:
+def positional(function: Callable[..., Any]) -> int:
+    """Return how many positional arguments a function has to be given, 1 where that is not known.
+
+    >>> positional(lambda output, target: 0), positional(lambda output, scale=1: 0)
+    (2, 1)
+    """
     try:
-        parameters = inspect.signature(loss).parameters.values()
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return False
-    required = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
-    return len(required) == 2
+        return 1
+    return sum(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD for p in parameters)

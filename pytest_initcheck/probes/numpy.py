@@ -7,7 +7,6 @@ directions; any other function or callable object is traced.  PYTEST_DONT_REWRIT
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,6 +20,7 @@ from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal
 from pytest_initcheck.numpy import Network
+from pytest_initcheck.probes.fingerprints import fingerprint
 from pytest_initcheck.probes.graph import tracing
 from pytest_initcheck.probes.numpy_flow import NumpyFlow
 from pytest_initcheck.probes.numpy_gradients import backward, directional
@@ -44,10 +44,6 @@ from pytest_initcheck.trace import (
 FRAMEWORK = "numpy"
 _FEWEST_SAMPLES = 8
 Array = NDArray[Any]
-_SAMPLED = 4096
-_FEW_SAMPLED = 64
-_MANY = 16
-"""Entries of an array that go into its fingerprint, besides its sum."""
 
 
 def owns(model: Any) -> bool:
@@ -101,21 +97,7 @@ def drawn(model: Any, call: Callable[[], Call], *, seed: int, keep: bool) -> Any
 
 
 def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
-    found = []
-    for name, array in _arrays(model).items():
-        flat = np.ravel(array)
-        digest = hashlib.blake2b(flat[:: max(1, flat.size // _SAMPLED)].tobytes(), digest_size=16)
-        digest.update(np.complex128(flat.sum()).tobytes())
-        found.append(Fingerprint(name, digest.hexdigest(), _draws_nothing(flat)))
-    return tuple(found)
-
-
-def _draws_nothing(flat: Array) -> bool:
-    """Tell whether the entries have at most two values, as constants and identities do."""
-    values = 2 if flat.size >= _MANY else 1  # two numbers are two values whatever drew them
-    if flat.size == 0 or len(np.unique(flat[:_FEW_SAMPLED])) > values:
-        return flat.size == 0
-    return bool(((flat == flat.min()) | (flat == flat.max())).all())
+    return tuple(fingerprint(name, array) for name, array in _arrays(model).items())
 
 
 def infer_inputs(model: Any) -> Distribution | Call:

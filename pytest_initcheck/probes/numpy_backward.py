@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.numpy import Network
+from pytest_initcheck.probes.losses import positional
 from pytest_initcheck.probes.tracebacks import user_traceback
 
 Array = NDArray[Any]
@@ -32,7 +32,7 @@ def gradients_of(
     """
     assert network.backward is not None
     inputs = (*call.args, *call.kwargs.values())
-    given = (*inputs, dy) if _positional(network.backward) > 1 else (dy,)
+    given = (*inputs, dy) if positional(network.backward) > 1 else (dy,)
     try:
         found = network.backward(*given)
     except Exception as error:
@@ -95,12 +95,3 @@ def step_of(array: Array) -> float:
     """Return the size of a central difference, by the scale of the array and its precision."""
     scale = math.sqrt(float(np.mean(array.astype(np.float64) ** 2))) or 1.0
     return scale * (1e-2 if array.dtype.itemsize < 8 else 1e-5)
-
-
-def _positional(function: Callable[..., Any]) -> int:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 1
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds and p.default is p.empty for p in parameters)

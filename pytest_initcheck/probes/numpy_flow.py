@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from pytest_initcheck.errors import ModelError
 from pytest_initcheck.probes.graph.flow import Leaf, Pullback
 from pytest_initcheck.probes.graph.nodes import Graph
 from pytest_initcheck.probes.graph.reverse import NoRule, pullback
+from pytest_initcheck.probes.losses import positional
 from pytest_initcheck.probes.numpy_lowering import tape as new_tape
 from pytest_initcheck.probes.numpy_recording import is_traced, wrapped
 from pytest_initcheck.probes.numpy_tape import Compute
@@ -172,7 +172,7 @@ class NumpyFlow:
             leaves[index] = wrapped(tape, value, tape.leaf("input", value, label="output"))
         returned = filled(self.returned, leaves)
         given = self.inputs[0] if len(self.inputs) == 1 else self.inputs
-        takes_inputs = _positional(loss) > 1
+        takes_inputs = positional(loss) > 1
         result = loss(returned, given) if takes_inputs else loss(returned)
         if not is_traced(result) or result.size != 1:
             raise ModelError(
@@ -185,15 +185,6 @@ class NumpyFlow:
         nodes = {traced._node: index for index, traced in leaves.items()}
         found = pullback(graph, flow._kept, flow.computes, {target: np.ones(result.shape)}, set(nodes))
         return {nodes[node]: gradient for node, gradient in found.items()}
-
-
-def _positional(function: Callable[..., Any]) -> int:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 1
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds and p.default is p.empty for p in parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
+from pytest_initcheck.probes.input_edits import of_arrays
 from pytest_initcheck.probes.looping import looped
 from pytest_initcheck.trace import Parameter
 
@@ -40,17 +41,12 @@ def apply(arrays: Mapping[str, Array], edits: Iterable[Edit], rng: Any) -> None:
 
     Raises ModelError for what the model does not have, or keeps from being written to.
     """
-    for edit in edits:
-        if edit.of_inputs:
-            continue
-        if edit.kind == "remove":
-            raise ModelError(f"{edit.names[0]} is part of the model's own code")
-        for name, value in zip(edit.names, edit.values, strict=True):
-            if name not in arrays:
-                raise ModelError(f"the model has no array {name!r}")
-            if not arrays[name].flags.writeable:
-                raise ModelError(f"{name} is read-only")
-            _change(arrays[name], edit.kind, float(f"{value:.3g}"), rng)
+    for kind, name, value in of_arrays(edits):
+        if name not in arrays:
+            raise ModelError(f"the model has no array {name!r}")
+        if not arrays[name].flags.writeable:
+            raise ModelError(f"{name} is read-only")
+        _change(arrays[name], kind, value, rng)
 
 
 def _change(array: Array, kind: str, value: float, rng: Any) -> None:
