@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +96,11 @@ def named_activation(op: str, settings: Mapping[str, Any]) -> str | None:
     if op == "gelu":
         return "gelu_tanh" if settings.get("approximate") not in (None, False, "none") else "gelu"
     numbers = [v for v in settings.values() if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    text = f"{op}({','.join(f'{float(number)!r}' for number in numbers)})" if numbers else op
+    return _in_table(f"{op}({','.join(f'{float(number)!r}' for number in numbers)})" if numbers else op)
+
+
+@functools.lru_cache(maxsize=256)  # most words are none, and the table looks for what was meant
+def _in_table(text: str) -> str | None:
     try:
         found = activation(text)
     except ConfigError:
