@@ -20,14 +20,15 @@ from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal
 from pytest_initcheck.numpy import Network
+from pytest_initcheck.probes import numpy_directions
 from pytest_initcheck.probes.fingerprints import fingerprint
 from pytest_initcheck.probes.graph import tracing
 from pytest_initcheck.probes.numpy_flow import NumpyFlow
-from pytest_initcheck.probes.numpy_gradients import backward, directional
+from pytest_initcheck.probes.numpy_gradients import backward
 from pytest_initcheck.probes.numpy_holdings import holdings
 from pytest_initcheck.probes.numpy_lists import is_layer_list, layers_of, path_of, run_list
 from pytest_initcheck.probes.numpy_passes import sensitivity, training
-from pytest_initcheck.probes.numpy_runs import Tapped, copied, run_plain, seen
+from pytest_initcheck.probes.numpy_runs import Tapped, again, run_plain, seen
 from pytest_initcheck.probes.numpy_sites import Sites, columns, parameter
 from pytest_initcheck.probes.numpy_spelling import apply as make_edits
 from pytest_initcheck.probes.numpy_spelling import spell as spell
@@ -35,7 +36,6 @@ from pytest_initcheck.trace import (
     NOTHING_MORE,
     Fingerprint,
     Glimpse,
-    GradientEvidence,
     Sensitivity,
     Trace,
     Wanted,
@@ -169,7 +169,7 @@ def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
         sites.add_squared_gradients(found.weights, found.biases)
     parameters = tuple(replace(p, path=path_of(name)) for name, p in sites.parameters.items())
 
-    def again(noisy: Call) -> Array:
+    def rerun(noisy: Call) -> Array:
         return run_list(model, noisy, Sites())[0]
 
     return Trace(
@@ -182,7 +182,7 @@ def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
         last - 1 if squashing else last,
         gradient,
         () if reason is None else (("gradient", reason),),
-        sensitivity=sensitivity(again, call, output, seed) if wanted.noise else None,
+        sensitivity=sensitivity(rerun, call, output, seed) if wanted.noise else None,
         training=training(layers, x, seed) if wanted.steps else None,
     )
 
@@ -192,13 +192,18 @@ def _of_taps(model: Any, call: Call, found: Tapped, seed: int, wanted: Wanted) -
     inputs = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, np.ndarray)]
     batch = len(inputs[0]) if inputs else len(output)
     last = len(sites.sites) - 1
-    gradient, reason = None, _no_difference(inputs, batch)
-    if reason is None and not any(p.multiplicative for p in sites.parameters.values()):
-        reason = "taps without weight= show no gradient"
-    elif reason is None:
-        gradient = _from_directions(model, call, sites, output, seed)
-        if gradient is None:
-            reason = "a tapped weight is a copy or read-only, so varying it shows nothing"
+    gradient = trained = None
+    reason = _no_difference(inputs, batch)
+    if not any(p.multiplicative for p in sites.parameters.values()):
+        reason = reason or "taps without weight= show no gradient"
+    elif not _can_vary(model, call, sites):
+        reason = reason or "a tapped weight is a copy or read-only, so varying it shows nothing"
+    else:
+        forward = functools.partial(again(model), call)
+        if reason is None:
+            gradient = numpy_directions.directional(forward, *_by_role(sites), output, seed)
+        if wanted.steps:
+            trained = numpy_directions.training(forward, sites.arrays, output, seed)
     parameters = dict(sites.parameters)
     tapped = {id(array) for array in sites.arrays.values()}
     for name, array in _arrays(model).items():
@@ -218,6 +223,7 @@ def _of_taps(model: Any, call: Call, found: Tapped, seed: int, wanted: Wanted) -
         gradient,
         () if reason is None else (("gradient", reason),),
         sensitivity=_noise(model, call, output, seed) if wanted.noise else None,
+        training=trained,
         tapped=True,
     )
 
@@ -232,25 +238,21 @@ def _no_difference(inputs: Sequence[Array], batch: int) -> str | None:
 
 
 def _noise(model: Any, call: Call, output: Array, seed: int) -> Sensitivity | None:
-    return sensitivity(lambda noisy: run_plain(model, noisy, Sites()), call, output, seed)
+    return sensitivity(again(model), call, output, seed)
 
 
-def _from_directions(
-    model: Any, call: Call, sites: Sites, output: Array, seed: int
-) -> GradientEvidence | None:
-    """Vary the tapped arrays in place; the forward function has to read these very arrays."""
-    weights = [a for name, a in sites.arrays.items() if sites.parameters[name].multiplicative]
-    biases = [a for name, a in sites.arrays.items() if not sites.parameters[name].multiplicative]
-    again = Sites()
-    run_plain(model, call, again)
-    if not all(
-        name in again.arrays and np.shares_memory(array, again.arrays[name])
+def _can_vary(model: Any, call: Call, sites: Sites) -> bool:
+    """Tell whether the forward function reads the very arrays that it taps, and they can be written."""
+    heard = Sites()
+    again(model)(call, heard)
+    return all(
+        array.flags.writeable and name in heard.arrays and np.shares_memory(array, heard.arrays[name])
         for name, array in sites.arrays.items()
-    ):
-        return None
+    )
 
-    def forward() -> Array:
-        own = copied(call)
-        return np.asarray(model(*own.args, **own.kwargs))
 
-    return directional(forward, weights, biases, output, seed)
+def _by_role(sites: Sites) -> tuple[list[Array], list[Array]]:
+    """Return the tapped arrays that multiply, and those that are added."""
+    multiplied = {name: sites.parameters[name].multiplicative for name in sites.arrays}
+    weights = [array for name, array in sites.arrays.items() if multiplied[name]]
+    return weights, [array for name, array in sites.arrays.items() if not multiplied[name]]

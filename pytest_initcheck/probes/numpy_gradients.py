@@ -1,12 +1,8 @@
-"""Gradients of numpy models: exact for layer lists, from directions for forward functions.
-
-PYTEST_DONT_REWRITE
-"""
+"""Exact gradients of layer lists. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +14,6 @@ from pytest_initcheck.probes.readouts import readouts
 from pytest_initcheck.trace import GradientEvidence
 
 Array = NDArray[Any]
-_DIRECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -108,50 +103,3 @@ def backward(
 
 def squared(gradient: Array) -> float:
     return float(np.vdot(gradient, gradient).real)
-
-
-def directional(
-    forward: Callable[[], Array],
-    weights: list[Array],
-    biases: list[Array],
-    output: Array,
-    seed: int,
-) -> GradientEvidence | None:
-    """Estimate both squared gradients from random directions: E_v (g . v)^2 = |g|^2, v ~ N(0, I).
-
-    None if an array cannot be written to.
-    """
-    difference, common, positions = readouts(output.shape, seed)
-    rng = np.random.default_rng(seed + 1)
-    groups = [weights, biases]
-    if not all(array.flags.writeable for group in groups for array in group):
-        return None
-    squared = np.zeros((2, 2))
-    for row, group in enumerate(groups):
-        for _ in range(_DIRECTIONS if group else 0):
-            slope = _slope(forward, group, rng)
-            squared[row] += np.array([np.sum(slope * difference), np.sum(slope * common)]) ** 2
-    squared /= _DIRECTIONS
-    bad = () if np.isfinite(squared).all() else ("output",)
-    alive = int(squared[0, 0] > 0) * len(weights)
-    common_total = float(squared[:, 1].sum()) / positions
-    return GradientEvidence(float(squared[0, 0]), common_total, alive, len(weights), bad, math.nan)
-
-
-def _slope(forward: Callable[[], Array], group: list[Array], rng: np.random.Generator) -> Array:
-    """Return dy along a random direction in these arrays, which are put back as they were."""
-    saved = [array.copy() for array in group]
-    single = any(array.dtype.itemsize < 8 for array in group)
-    scale = math.sqrt(np.mean([float(np.mean(array.astype(np.float64) ** 2)) for array in group])) or 1.0
-    step = scale * (1e-2 if single else 1e-4)
-    direction = [rng.standard_normal(array.shape) for array in group]
-    outputs = []
-    try:
-        for sign in (1, -1):
-            for array, original, v in zip(group, saved, direction, strict=True):
-                array[...] = original + sign * step * v
-            outputs.append(np.asarray(forward(), dtype=np.float64))
-    finally:
-        for array, original in zip(group, saved, strict=True):
-            array[...] = original
-    return np.asarray((outputs[0] - outputs[1]) / (2 * step))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -94,13 +94,15 @@ def _slope_of(flow: NumpyFlow, parameters: Mapping[str, Array]) -> Slope:
 
 
 def _slope_in_place(model: Any, call: Call, held: Holdings) -> Slope:
+    run = again(model)
+
     def slope(name: str, direction: Array, dy: Array) -> float:
         array = held.trained[name]
         step, ends = step_of(array), []
         for sign in (1, -1):
-            with generators_kept(held), _contents_kept(held):
+            with _contents_kept(held):
                 array[...] = array + sign * step * direction
-                ends.append(np.sum(run_plain(model, call, Sites()).astype(np.float64) * dy))
+                ends.append(np.sum(run(call).astype(np.float64) * dy))
         return float(ends[0] - ends[1]) / (2 * step)
 
     return slope
@@ -115,6 +117,23 @@ def forward_of(model: Any) -> Any:
 def run_plain(model: Any, call: Call, sites: Sites) -> Array:
     """Run a forward function on plain arrays and return its output; its taps fill the sites."""
     return _one_array(_returned(model, call, sites))
+
+
+def again(model: Any) -> Callable[..., Array]:
+    """Return a function that runs the model: each time with the same random numbers, taps unheard.
+
+    The model's arrays and generators stay as they are.
+    """
+    held, forward = holdings(model), forward_of(model)
+
+    def run(call: Call, heard: Sites | None = None) -> Array:
+        with generators_kept(held), _contents_kept(held):
+            if heard is not None:
+                return run_plain(model, call, heard)
+            own = copied(call)
+            return _one_array(forward(*own.args, **own.kwargs))
+
+    return run
 
 
 def _returned(model: Any, call: Call, sites: Sites) -> Any:

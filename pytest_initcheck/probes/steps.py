@@ -35,10 +35,10 @@ def training(
       on is left out.  None if there are none, and then nothing is known of steps either.
     """
     equal = {name for name, value in parameters.items() if equal_rows(value)}
-    twins = _twins(parameters)
+    pairs = twins(parameters)
     moved_now, reached, stepped, steps = set(moved), set(moved), set[str](), 0
     now = dict(parameters)
-    while steps < STEPS and (equal or twins or moved_now != set(parameters)):
+    while steps < STEPS and (equal or pairs or moved_now != set(parameters)):
         given = gradients(now)
         if given is None:
             return None
@@ -64,7 +64,7 @@ def training(
         ),
         twins=tuple(
             (one, other)
-            for one, other in twins
+            for one, other in pairs
             if {one, other} <= stepped and _stay_alike(parameters[one], now[one], now[other])
         ),
     )
@@ -103,7 +103,7 @@ def stepped_by(parameter: Array, gradient: Array) -> Array | None:
     return np.asarray(parameter - step.astype(parameter.dtype), dtype=parameter.dtype)
 
 
-def _twins(parameters: Mapping[str, Array]) -> list[tuple[str, str]]:
+def twins(parameters: Mapping[str, Array]) -> list[tuple[str, str]]:
     """Return the tensors that hold the numbers of an earlier one, each with that.
 
     A tensor of at most two values, as constants and identities are, was drawn by nobody.

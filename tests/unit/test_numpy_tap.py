@@ -11,6 +11,7 @@ import pytest_initcheck as ic
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import numpy as probe
+from pytest_initcheck.trace import Wanted
 
 X = np.random.default_rng(0).standard_normal((64, 32))
 
@@ -283,3 +284,85 @@ def test_a_tap_that_shows_no_activation_is_an_error_and_no_pass():
     report = ic.check(factory, inputs=ic.normal(32))
     assert report.verdict == "error"
     assert "ic.numpy.tap" in report.error
+
+
+# -- steps along directions ------------------------------------------------------------------------
+
+RANK = 4
+
+
+def steps(model, x=X):
+    call = Call((x,), {})
+    return probe.trace(model, call, mode="train", seed=3, wanted=Wanted(steps=True)).training
+
+
+def residual(up, down, gate):
+    def forward(x):
+        low = np.tanh(ic.numpy.tap("up", x @ up, activation="tanh", weight=up))
+        branch = ic.numpy.tap("gate", gate * ic.numpy.tap("down", low @ down, weight=down), weight=gate)
+        return x + branch
+
+    return forward
+
+
+def drawn(*shape):
+    return np.random.default_rng(shape).standard_normal(shape) / shape[0] ** 0.5
+
+
+def test_a_gate_of_zero_moves_first_and_its_branch_with_the_second_step():
+    found = steps(residual(drawn(32, RANK), drawn(RANK, 32), np.zeros(1)))
+    assert (found.steps, found.stuck, found.equal) == (2, (), ())
+
+
+def test_two_factors_of_zero_never_move():
+    found = steps(residual(np.zeros((32, RANK)), np.zeros((RANK, 32)), np.ones(1)))
+    assert (found.steps, set(found.stuck)) == (3, {"up.W", "down.W", "gate.W"})
+
+
+def test_equal_units_under_equal_weights_stay_equal():
+    found = steps(residual(np.full((32, RANK), 0.1), np.full((RANK, 32), 0.1), np.ones(1)))
+    assert found.equal == ("up.W", "down.W")
+    assert found.stuck == ()
+
+
+def test_a_constant_layer_is_parted_by_weights_that_differ():
+    found = steps(residual(np.full((32, RANK), 0.1), drawn(RANK, 32), np.ones(1)))
+    assert (found.stuck, found.equal) == ((), ())
+
+
+def test_a_constant_layer_under_zeros_stays_so():
+    found = steps(residual(np.full((32, RANK), 0.1), np.zeros((RANK, 32)), np.ones(1)))
+    assert (found.stuck, found.equal) == ((), ("up.W", "down.W"))
+
+
+def test_copies_that_are_read_alike_stay_copies():
+    w, heads = drawn(32, RANK), drawn(RANK, 3)
+
+    def members(*weights):
+        def forward(x):
+            outputs = [
+                np.tanh(ic.numpy.tap(f"member{i}", x @ a, activation="tanh", weight=a)) @ b
+                for i, (a, b) in enumerate(weights)
+            ]
+            return sum(outputs)
+
+        return forward
+
+    assert steps(members((w, heads), (w.copy(), heads))).twins == (("member0.W", "member1.W"),)
+    assert steps(members((w, heads), (w.copy(), drawn(RANK, 3)[::-1]))).twins == ()
+
+
+def test_steps_put_the_weights_back_and_see_the_same_random_numbers():
+    rng = np.random.default_rng(8)
+    up, down, gate = drawn(32, RANK), drawn(RANK, 32), np.ones(1)
+    inner = residual(up, down, gate)
+    saved = [array.copy() for array in (up, down, gate)]
+    state = rng.bit_generator.state
+
+    def forward(x):
+        return inner(x * (rng.random(x.shape) < 0.5))
+
+    assert steps(forward).steps == 1
+    assert rng.bit_generator.state == state
+    for array, before in zip((up, down, gate), saved, strict=True):
+        np.testing.assert_array_equal(array, before)
