@@ -212,6 +212,8 @@ LINEN = {
     "tanh": lambda of, x: of["head"](jnp.tanh(of["second"](jnp.tanh(of["first"](x))))),
     "residual": lambda of, x: _linen_residual(of, x),
     "convnet": lambda of, x: _linen_convnet(of, x),
+    "attention": lambda of, x: _linen_attention(of, x),
+    "lstm": lambda of, x: _linen_lstm(of, x),
 }
 
 
@@ -226,6 +228,24 @@ def _linen_convnet(of, x):
     return of["head"](x.mean((1, 2)))
 
 
+def _linen_attention(of, x):
+    heads = (*x.shape[:2], conformance.HEADS, -1)
+    q, k, v = (of[name](x).reshape(heads) for name in ("query", "key", "value"))
+    return of["head"]((x + of["out"](mixed(q, k, v).reshape(x.shape))).mean(1))
+
+
+def _linen_lstm(of, x):
+    def step(layer, state, x):
+        h, c = state
+        c, h = cell(layer(jnp.concatenate([x, h], 1)), c)
+        return (h, c), None
+
+    scan = linen.scan(step, variable_broadcast="params", split_rngs={"params": False}, in_axes=1)
+    zero = jnp.zeros((len(x), of["cell"].features // 4))
+    (h, _), _ = scan(of["cell"], (zero, zero), x)
+    return of["head"](h)
+
+
 def of_linen(network, weights):
     params = tree(weights)
     if "norm" in params:
@@ -233,7 +253,7 @@ def of_linen(network, weights):
     return Linen(network.name, dict(network.shapes)), {"params": params}
 
 
-@pytest.mark.parametrize("claim", conformance.claims(probe, of_linen, only=tuple(LINEN)), ids=str)
+@pytest.mark.parametrize("claim", conformance.claims(probe, of_linen), ids=str)
 def test_linen_modules_conform(claim):
     claim()
 
@@ -278,17 +298,41 @@ def _equinox_residual(of, x):
     return of["head"](x + of["down"](nn.gelu(of["up"](of["norm"](x)))))
 
 
+def _equinox_attention(of, x):
+    """Of one sample: positions are mapped over, as equinox's own attention does it."""
+    q, k, v = (
+        jax.vmap(of[name])(x).reshape(len(x), conformance.HEADS, -1)
+        for name in ("query", "key", "value")
+    )
+    out = jax.vmap(of["out"])(jax.vmap(_head, 1, 1)(q, k, v).reshape(x.shape))
+    return of["head"]((x + out).mean(0))
+
+
+def _head(q, k, v):
+    return nn.softmax(jnp.einsum("qd,kd->qk", q, k) / math.sqrt(q.shape[-1]), -1) @ v
+
+
+def _equinox_lstm(of, x):
+    def step(state, x):
+        h, c = state
+        c, h = cell(of["cell"](jnp.concatenate([x, h])), c)
+        return (h, c), None
+
+    zero = jnp.zeros(of["head"].in_features)
+    (h, _), _ = lax.scan(step, (zero, zero), x)
+    return of["head"](h)
+
+
 EQUINOX = {
     "mlp": LINEN["mlp"],
     "tanh": LINEN["tanh"],
     "convnet": _equinox_convnet,
     "residual": _equinox_residual,
+    "attention": _equinox_attention,
+    "lstm": _equinox_lstm,
 }
 CLAIMS = conformance.claims(
-    probe,
-    lambda network, weights: Equinox(network.name, weights),
-    only=tuple(EQUINOX),
-    channels="first",
+    probe, lambda network, weights: Equinox(network.name, weights), channels="first"
 )
 
 
@@ -301,29 +345,46 @@ def test_equinox_modules_conform(claim):
 
 
 def _haiku(network):
-    def linear(layer):
-        return hk.Linear(network.shapes[f"{layer}.bias"][0], name=layer)
+    """Return the function of a network, with its layers made where they are asked for."""
+
+    def made(layer):
+        if layer == "norm":
+            return hk.LayerNorm(-1, True, True, eps=conformance.EPSILON, name=layer)
+        *kernel, _, units = network.shapes[f"{layer}.kernel"]
+        return hk.Conv2D(units, kernel, name=layer) if kernel else hk.Linear(units, name=layer)
 
     def forward(x):
-        if network.name in ("mlp", "tanh"):
-            phi = {"mlp": nn.relu, "tanh": jnp.tanh}[network.name]
-            return linear("head")(phi(linear("second")(phi(linear("first")(x)))))
-        if network.name == "residual":
-            x = linear("stem")(x)
-            norm = hk.LayerNorm(-1, True, True, eps=conformance.EPSILON, name="norm")
-            return linear("head")(x + linear("down")(nn.gelu(linear("up")(norm(x)))))
-        layer, head = linear("cell"), linear("head")
-        h = c = jnp.zeros((len(x), network.shapes["head.kernel"][0]))
-
-        def step(state, x):
-            h, c = state
-            c, h = cell(layer(jnp.concatenate([x, h], 1)), c)
-            return (h, c), None
-
-        (h, _), _ = hk.scan(step, (h, c), jnp.moveaxis(x, 1, 0))
-        return head(h)
+        layers = {name.partition(".")[0]: None for name in network.shapes}
+        return HAIKU[network.name]({layer: made(layer) for layer in layers}, x)
 
     return forward
+
+
+def _haiku_convnet(of, x):
+    x = hk.max_pool(nn.relu(of["first"](x)), (2, 2, 1), (2, 2, 1), "VALID")
+    x = hk.avg_pool(nn.relu(of["second"](x)), (2, 2, 1), (2, 2, 1), "VALID")
+    return of["head"](x.mean((1, 2)))
+
+
+def _haiku_lstm(of, x):
+    def step(state, x):
+        h, c = state
+        c, h = cell(of["cell"](jnp.concatenate([x, h], 1)), c)
+        return (h, c), None
+
+    zero = jnp.zeros((len(x), of["cell"].output_size // 4))
+    (h, _), _ = hk.scan(step, (zero, zero), jnp.moveaxis(x, 1, 0))
+    return of["head"](h)
+
+
+HAIKU = {
+    "mlp": LINEN["mlp"],
+    "tanh": LINEN["tanh"],
+    "convnet": _haiku_convnet,
+    "residual": _equinox_residual,
+    "attention": _linen_attention,
+    "lstm": _haiku_lstm,
+}
 
 
 def of_haiku(network, weights):
@@ -332,9 +393,7 @@ def of_haiku(network, weights):
     return hk.without_apply_rng(hk.transform(_haiku(network))).apply, params
 
 
-@pytest.mark.parametrize(
-    "claim", conformance.claims(probe, of_haiku, only=("mlp", "tanh", "residual", "lstm")), ids=str
-)
+@pytest.mark.parametrize("claim", conformance.claims(probe, of_haiku), ids=str)
 def test_haiku_functions_conform(claim):
     claim()
 
@@ -348,3 +407,9 @@ def test_the_builders_compute_what_the_networks_are():
         wanted = network.read(double, x.astype(np.float64)).steps[-1].value
         assert np.allclose(apply(params, x), wanted, atol=1e-5)
         assert np.allclose(Nnx(network.name, weights)(x), wanted, atol=1e-5)
+        module, variables = of_linen(network, weights)
+        assert np.allclose(module.apply(variables, x), wanted, atol=1e-5)
+        apply, params = of_haiku(network, weights)
+        assert np.allclose(apply(params, x), wanted, atol=1e-5)
+        first = np.moveaxis(x, -1, 1) if x.ndim == 4 else x
+        assert np.allclose(Equinox(network.name, weights)(first), wanted, atol=1e-5)
