@@ -50,25 +50,26 @@ def directional(
     return GradientEvidence(float(squared[0, 0]), common_total, alive, len(weights), bad, math.nan)
 
 
-def training(
-    forward: Callable[[], Array], arrays: Mapping[str, Array], output: Array, seed: int
-) -> Training | None:
+def training(forward: Callable[[], Array], arrays: Mapping[str, Array], seed: int) -> Training | None:
     """Take normalised steps down a random linear loss, a direction at a time (principles.md R2, R3).
 
     * ``arrays`` are what the function reads: they hold the values tried while it runs, and afterwards
       what they held before.
     """
-    readout = standard_normal(np.random.default_rng(seed), output.shape) / math.sqrt(output.size)
     twins = {name for pair in steps.twins(arrays) for name in pair}
+    exchangeable = any(map(steps.equal_rows, arrays.values()))
     original = {name: array.copy() for name, array in arrays.items()}
 
     def gradients(at: Mapping[str, Array]) -> dict[str, Array]:
         with _holding(arrays, at):
             start = np.asarray(forward(), dtype=np.float64)
-            return {
-                name: _estimate(_Along(forward, array, start), readout, seed, name in twins)
-                for name, array in arrays.items()
-            }
+            readout = standard_normal(np.random.default_rng(seed), start.shape) / math.sqrt(start.size)
+            found = {}
+            for name, array in arrays.items():
+                along = _Along(forward, array, start)
+                step = _of_equal_rows(along, readout, seed) if exchangeable else None
+                found[name] = _estimate(along, readout, seed, name in twins) if step is None else step
+            return found
 
     return steps.training(original, frozenset(), gradients)
 
@@ -91,10 +92,7 @@ class _Along:
 
 
 def _estimate(along: _Along, readout: Array, seed: int, twin: bool) -> Array:
-    """Return a step uphill: zero where the output does not change, alike where rows are exchangeable."""
-    alike = _exchangeable(along, readout, seed)
-    if alike is not None:
-        return alike
+    """Return a step uphill: zero where the output does not change."""
     # tensors of one shape move along the same directions: twins with equal gradients stay twins
     rng = np.random.default_rng([seed, *along.array.shape])
     found = np.zeros(along.array.shape)
@@ -104,26 +102,24 @@ def _estimate(along: _Along, readout: Array, seed: int, twin: bool) -> Array:
     return found
 
 
-def _exchangeable(along: _Along, readout: Array, seed: int) -> Array | None:
-    """Return a step of equal rows (or columns) where moving one has the effect of moving another.
+def _of_equal_rows(along: _Along, readout: Array, seed: int) -> Array | None:
+    """Return a step of equal rows, columns or entries where moving one has the effect of moving another.
 
-    Then any loss has equal gradients for them.  A few rows stand for all.
+    Then any loss has equal gradients for them.  A few stand for all.
     """
     shape = along.array.shape
-    if not steps.equal_rows(along.array):
-        return None
-    for turned in (False, True):
+    for turned in (False, True) if shape else ():
         rows = along.array.reshape(shape[0], -1)
         rows = rows.T if turned else rows
         if len(rows) < 2 or not bool((rows == rows[:1]).all()):
             continue
         line = np.random.default_rng([seed, turned]).standard_normal(rows.shape[1])
         chosen = np.linspace(0, len(rows) - 1, min(_COMPARED, len(rows))).astype(int)
-        changes = [along.change(_in_row(line, row, len(rows), turned, shape)) for row in chosen]
-        size = float(np.linalg.norm(changes[0]))
-        if size > 0 and all(np.linalg.norm(c - changes[0]) <= _ALIKE * size for c in changes):
-            slope = float(np.sum(changes[0] * readout))
-            every = np.broadcast_to(slope * line, rows.shape)
+        changes = (along.change(_in_row(line, row, len(rows), turned, shape)) for row in chosen)
+        first = next(changes)
+        size = float(np.linalg.norm(first))
+        if size > 0 and all(np.linalg.norm(change - first) <= _ALIKE * size for change in changes):
+            every = np.broadcast_to(float(np.sum(first * readout)) * line, rows.shape)
             return np.array(every.T if turned else every).reshape(shape)
     return None
 

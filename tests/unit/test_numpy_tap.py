@@ -335,6 +335,37 @@ def test_a_constant_layer_under_zeros_stays_so():
     assert (found.stuck, found.equal) == ((), ("up.W", "down.W"))
 
 
+def test_biases_move_as_their_equal_units_do():
+    w, b, head = np.full((32, RANK), 0.1), np.zeros(RANK), np.full((RANK, 3), 0.1)
+
+    def forward(x):
+        z = np.tanh(ic.numpy.tap("cell", x @ w + b, activation="tanh", weight=w, bias=b))
+        return ic.numpy.tap("head", z @ head, weight=head)
+
+    assert steps(forward).equal == ("cell.W", "head.W")
+
+
+def test_what_few_samples_do_not_move_is_asked_of_all():
+    w, rare = drawn(32, 32), drawn(32, 32)
+    seldom = (np.arange(64) == 63)[:, None]
+
+    def forward(x):
+        z = np.tanh(ic.numpy.tap("w", x @ w, activation="tanh", weight=w))
+        return z + ic.numpy.tap("rare", seldom[: len(x)] * (x @ rare), weight=rare)
+
+    assert steps(forward).stuck == ()
+
+
+def test_a_function_of_one_batch_size():
+    w = drawn(32, 32)
+    offsets = np.zeros((64, 1))
+
+    def forward(x):
+        return np.tanh(ic.numpy.tap("w", x @ w + offsets, activation="tanh", weight=w))
+
+    assert steps(forward).stuck == ()
+
+
 def test_copies_that_are_read_alike_stay_copies():
     w, heads = drawn(32, RANK), drawn(RANK, 3)
 

@@ -1,0 +1,159 @@
+"""Architectures as the libraries of JAX show them: they start in a trainable place, and pass."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import equinox as eqx
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen, nnx
+
+import pytest_initcheck as ic
+
+IMAGES = ic.normal(16, 16, 3)
+TOKENS = ic.tokens(12, vocabulary=50)
+
+
+class Block(nnx.Module):
+    """Two convolutions, the second norm's scale at zero, as in flax's ImageNet example."""
+
+    def __init__(self, channels, filters, stride, rngs):
+        def conv(size, strides, fan_in):
+            return nnx.Conv(
+                fan_in, filters, (size, size), strides, use_bias=False, kernel_init=HE, rngs=rngs
+            )
+
+        self.one, self.two = conv(3, stride, channels), conv(3, 1, filters)
+        self.norm = nnx.BatchNorm(filters, rngs=rngs)
+        self.last = nnx.BatchNorm(filters, scale_init=nnx.initializers.zeros, rngs=rngs)
+        narrows = stride > 1 or channels != filters
+        self.shortcut = conv(1, stride, channels) if narrows else None
+        self.beside = nnx.BatchNorm(filters, rngs=rngs) if narrows else None
+
+    def __call__(self, x):
+        y = self.last(self.two(nnx.relu(self.norm(self.one(x)))))
+        return nnx.relu(y + (x if self.shortcut is None else self.beside(self.shortcut(x))))
+
+
+HE = nnx.initializers.he_normal()
+
+
+class ResNet(nnx.Module):
+    """Three blocks, two of which halve the image."""
+
+    def __init__(self, rngs):
+        self.stem = nnx.Conv(3, 16, (3, 3), use_bias=False, kernel_init=HE, rngs=rngs)
+        self.norm = nnx.BatchNorm(16, rngs=rngs)
+        widths = [16, 16, 32, 64]
+        self.blocks = nnx.List([Block(n, m, 2 if m > n else 1, rngs) for n, m in pairwise(widths)])
+        self.head = nnx.Linear(64, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.relu(self.norm(self.stem(x)))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean((1, 2)))
+
+
+class Gpt(linen.Module):
+    """A GPT with linen's own attention."""
+
+    width: int = 64
+    layers: int = 2
+
+    @linen.compact
+    def __call__(self, ids):
+        small = linen.initializers.normal(0.02)
+        table = linen.Embed(50, self.width, embedding_init=small)
+        place = self.param("position", small, (ids.shape[1], self.width))
+        x, mask = table(ids) + place, linen.make_causal_mask(ids)
+        for _ in range(self.layers):
+            y = linen.LayerNorm()(x)
+            x += linen.MultiHeadDotProductAttention(num_heads=4)(y, mask=mask)
+            y = linen.gelu(linen.Dense(4 * self.width)(linen.LayerNorm()(x)))
+            x += linen.Dense(self.width)(y)
+        return linen.Dense(50)(linen.LayerNorm()(x))
+
+
+class Layer(eqx.Module):
+    """A pre-norm layer of equinox's own attention and MLP."""
+
+    attention: eqx.nn.MultiheadAttention
+    mlp: eqx.nn.MLP
+    norms: tuple[eqx.nn.LayerNorm, eqx.nn.LayerNorm]
+
+    def __init__(self, width, key):
+        one, two = jax.random.split(key)
+        self.attention = eqx.nn.MultiheadAttention(4, width, key=one)
+        self.mlp = eqx.nn.MLP(width, width, 4 * width, 1, jax.nn.gelu, key=two)
+        self.norms = eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width)
+
+    def __call__(self, x):
+        y = jax.vmap(self.norms[0])(x)
+        x += self.attention(y, y, y)
+        return x + jax.vmap(self.mlp)(jax.vmap(self.norms[1])(x))
+
+
+class Transformer(eqx.Module):
+    """An encoder over tokens, of one sequence."""
+
+    table: eqx.nn.Embedding
+    place: jax.Array
+    layers: list[Layer]
+    norm: eqx.nn.LayerNorm
+    head: eqx.nn.Linear
+
+    def __init__(self, key):
+        table, place, head, *layers = jax.random.split(key, 5)
+        self.table = eqx.nn.Embedding(50, 64, key=table)
+        self.place = jax.random.normal(place, (12, 64)) * 0.02
+        self.layers = [Layer(64, each) for each in layers]
+        self.norm, self.head = eqx.nn.LayerNorm(64), eqx.nn.Linear(64, 10, key=head)
+
+    def __call__(self, ids):
+        x = jax.vmap(self.table)(ids) + self.place
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.norm(x.mean(0)))
+
+
+def haiku_net(make):
+    """Return a network of ``hk.nets``, as a transformed function with state."""
+    return hk.transform_with_state(lambda x: make()(x, is_training=True))
+
+
+GOOD = {
+    "nnx ResNet": (lambda rngs: ResNet(rngs), IMAGES),
+    "linen GPT": (lambda: Gpt(), TOKENS),
+    "equinox transformer": (lambda key: Transformer(key), TOKENS),
+    "haiku ResNet18": (lambda: haiku_net(lambda: hk.nets.ResNet18(10)), IMAGES),
+    "haiku MobileNetV1": (lambda: haiku_net(lambda: hk.nets.MobileNetV1(num_classes=10)), IMAGES),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GOOD)
+def test_an_architecture_passes(name):
+    factory, inputs = GOOD[name]
+    report = ic.check(factory, inputs=inputs)
+    assert report.verdict == "pass", str(report)
+
+
+class Saturated(linen.Module):
+    """Tanh layers with weights of N(0, 1), as a first draft has them."""
+
+    @linen.compact
+    def __call__(self, ids):
+        x = linen.Embed(50, 64, embedding_init=linen.initializers.normal(1.0))(ids)
+        for _ in range(4):
+            x = jnp.tanh(linen.Dense(64, kernel_init=linen.initializers.normal(1.0))(x))
+        return linen.Dense(50)(x)
+
+
+def test_a_broken_one_fails():
+    report = ic.check(lambda: Saturated(), inputs=TOKENS)
+    assert report.verdict == "fail"
+    assert "saturation" in {finding.invariant for finding in report.findings}
