@@ -104,6 +104,11 @@ def unfit(error: Exception, call: Call) -> ModelError:
     remedy = "pass inputs= of the shape and dtype that it takes"
     if "more than 1 value per channel" in first or "more than 1 spatial element" in first:
         remedy = "normalisation over one value has no variance: pass a larger batch, or mode='eval'"
+    if "numpy() on Tensor" in first:
+        remedy = (
+            "keep the forward pass to torch operations; Keras layers are such where Keras runs on torch, "
+            "KERAS_BACKEND=torch"
+        )
     return ModelError(
         f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; {remedy}",
         traceback_text=user_traceback(error),

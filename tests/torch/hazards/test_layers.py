@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -264,6 +265,22 @@ def test_batch_norm_over_one_value_is_one_clear_line():
     report = ic.check(lambda: nn.Sequential(linear(), nn.BatchNorm1d(16), nn.ReLU()), inputs=X[:1])
     assert "Expected more than 1 value per channel" in report.error
     assert report.error.endswith("pass a larger batch, or mode='eval'")
+
+
+def test_a_forward_pass_that_leaves_torch_says_how_to_stay():
+    class Leaves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(8, 8)
+
+        def forward(self, x):
+            return torch.as_tensor(np.tanh(self.first(x).numpy()))
+
+    report = ic.check(Leaves, inputs=ic.normal(8))
+    assert report.verdict == "error"
+    assert "keep the forward pass to torch operations" in report.error
+    assert "pass inputs=" not in report.error
+
 
 
 # -- products and look-ups -------------------------------------------------------------------------
