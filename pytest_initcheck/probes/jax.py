@@ -25,9 +25,10 @@ from pytest_initcheck.probes.graph import tracing
 from pytest_initcheck.probes.graph.flow import Leaf
 from pytest_initcheck.probes.jax_flow import JaxFlow, on_host
 from pytest_initcheck.probes.jax_models import Functional, functional, initialised, library_of
-from pytest_initcheck.probes.jax_program import Given, recorded
+from pytest_initcheck.probes.jax_program import recorded
 from pytest_initcheck.probes.jax_spelling import apply as make_edits
 from pytest_initcheck.probes.jax_spelling import spell as spell
+from pytest_initcheck.probes.jax_steps import Given
 from pytest_initcheck.probes.jax_trees import is_array
 from pytest_initcheck.probes.losses import loss_value
 from pytest_initcheck.probes.tracebacks import first_line, user_traceback

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pytest_initcheck.probes.graph.flow import Leaf, Pullback
 from pytest_initcheck.probes.graph.nodes import Graph
-from pytest_initcheck.probes.jax_program import Program, bound, opened
+from pytest_initcheck.probes.jax_steps import Program, bound, opened
 
 Array = NDArray[Any]
 Loss = Callable[[Any], Any]

@@ -7,9 +7,8 @@ taken, a while as often as it ran.  PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,14 +17,14 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from pytest_initcheck.probes.graph.nodes import Graph, Node
-from pytest_initcheck.probes.jax_equations import bind, text_of
+from pytest_initcheck.probes.jax_equations import text_of
+from pytest_initcheck.probes.jax_masks import Masks
 from pytest_initcheck.probes.jax_primitives import KEPT_SHAPE, OPAQUE, is_random, translated
+from pytest_initcheck.probes.jax_steps import Given, Program, Step, bound
 
 _LONGEST = 20_000
 """Operations of an unrolled loop: a longer one is not seen inside."""
 _FOLDED = 2**22
-_SURE = 5.0
-"""Standard deviations that a mask's mean may be off its probability."""
 _CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -42,69 +41,6 @@ _OWN_RULE = {
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
 """Functions that bring their derivative along, and what they compute."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One primitive bound to nodes.
-
-    * ``how`` is "bind", or "stack" (a loop's outputs), "same" (a value under a name of its own),
-      "expected" (what a drawn mask selects, on average) or "chance" (a drawn mask as numbers, on
-      average), with ``chance`` the mask's probability if known.
-    * ``body`` are the steps inside a function that brings its derivative along: they make the same
-      values, but have a derivative of their own.
-    """
-
-    outs: tuple[int, ...]
-    reads: tuple[int, ...]
-    eqn: JaxprEqn | None = None
-    how: str = "bind"
-    chance: float | None = None
-    body: tuple[Step, ...] = ()
-
-    def within(self) -> frozenset[int]:
-        """Return the nodes that are made in the body and seen nowhere else."""
-        made = {out for step in self.body for out in (*step.outs, *step.within())}
-        return frozenset(made.difference(self.outs))
-
-
-def opened(steps: Sequence[Step], nodes: Collection[int]) -> Iterator[Step]:
-    """Yield the steps, with the body in place of one that has any of these nodes within."""
-    for step in steps:
-        if step.body and not step.within().isdisjoint(nodes):
-            yield from opened(step.body, nodes)
-        else:
-            yield step
-
-
-@dataclass(frozen=True, eq=False)
-class Program:
-    """The steps of one forward pass; equal programs do the same to leaves of the same shapes.
-
-    ``leaves`` are the nodes that values are given for, ``constants`` those that have one.
-    """
-
-    graph: Graph
-    steps: tuple[Step, ...]
-    leaves: tuple[int, ...]
-    constants: Mapping[int, Any]
-    unseen: tuple[tuple[str, str], ...]
-    key: str
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Program) and self.key == other.key
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One argument of the jaxpr: what it is to the graph, and its value."""
-
-    op: str
-    label: str
-    value: Any
 
 
 def recorded(
@@ -133,24 +69,6 @@ def recorded(
     )
 
 
-def bound(step: Step, operands: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the values of a step."""
-    if step.how == "stack":
-        return (jnp.stack(operands),)
-    if step.how == "same":
-        return tuple(operands)
-    if step.how == "expected":
-        mask, otherwise, chosen = operands
-        share = jnp.mean(mask) if step.chance is None else step.chance
-        share = jnp.asarray(share, chosen.dtype)
-        return (share * chosen + (1 - share) * otherwise,)
-    assert step.eqn is not None
-    if step.how == "chance":
-        share = jnp.mean(operands[0]) if step.chance is None else step.chance
-        return (jnp.full(operands[0].shape, share, step.eqn.outvars[0].aval.dtype),)
-    return bind(step.eqn, operands)
-
-
 @dataclass
 class _Recorder:
     place: Callable[[str], str]
@@ -161,9 +79,12 @@ class _Recorder:
     unseen: list[tuple[str, str]] = field(default_factory=list)
     drawn: set[int] = field(default_factory=set)
     signal: set[int] = field(default_factory=set)
-    chances: dict[int, float] = field(default_factory=dict)
     values: dict[int, Any] = field(default_factory=dict)
     made_by: dict[int, Step] = field(default_factory=dict)
+    masks: Masks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.masks = Masks(self.nodes, self.drawn, self.signal, self.made_by, self.value)
 
     # -- leaves and nodes ------------------------------------------------------------------------------
 
@@ -330,7 +251,7 @@ class _Recorder:
     def _forget(self, first: int) -> None:
         """Take back all nodes from this one on."""
         del self.nodes[first:]
-        for held in (self.constants, self.values, self.made_by, self.chances):
+        for held in (self.constants, self.values, self.made_by, self.masks.chances):
             for node in [node for node in held if node >= first]:
                 del held[node]
         for marked in (self.drawn, self.signal):
@@ -386,9 +307,9 @@ class _Recorder:
             else:
                 index = self._node(word.op, seen, shape, dtype, word.settings)
             outs.append(index)
-        self._step(self._on_average(eqn, reads, outs))
+        self._step(self.masks.on_average(eqn, reads, outs))
         if eqn.primitive.name in ("lt", "le", "gt", "ge"):
-            self._compared(eqn, reads, outs[0])
+            self.masks.compared(eqn, reads, outs[0])
         return outs
 
     def _unchanged(self, eqn: JaxprEqn, reads: list[int]) -> int | None:
@@ -408,52 +329,6 @@ class _Recorder:
     def _is_one(self, node: int) -> bool:
         value = self.nodes[node].value
         return value is not None and value.shape == () and bool(value == 1)
-
-    def _on_average(self, eqn: JaxprEqn, reads: list[int], outs: list[int]) -> Step:
-        """A drawn mask is replaced by its mean, which leaves E[x] (dropout, stochastic depth)."""
-        name, step = eqn.primitive.name, Step(tuple(outs), tuple(reads), eqn)
-        masks = [r for r in reads if r in self.drawn and r not in self.signal]
-        boolean = [r for r in masks if self.nodes[r].dtype == "bool"]
-        if name == "floor" and masks:
-            return self._floor(step)
-        if not boolean:
-            return step
-        chance = self.chances.get(boolean[0])
-        if name == "select_n" and len(reads) == 3 and boolean[0] == reads[0]:
-            return replace(step, how="expected", chance=chance)
-        if name == "convert_element_type" and _floating(eqn.outvars[0].aval):
-            return replace(step, how="chance", chance=chance)
-        if chance is not None and name in ("broadcast_in_dim", "reshape", "squeeze", "not"):
-            self.chances[outs[0]] = 1 - chance if name == "not" else chance
-        return step
-
-    def _compared(self, eqn: JaxprEqn, reads: list[int], mask: int) -> None:
-        """Note the probability of a mask: that of a uniform number, if what was drawn agrees with it."""
-        drawn = [r for r in reads if r in self.drawn and r not in self.signal]
-        limits = [self.nodes[r].value for r in reads if r not in drawn]
-        if not drawn or len(limits) != 1 or limits[0] is None or limits[0].size == 0:
-            return
-        share = float(np.clip(np.asarray(limits[0], np.float64).reshape(-1)[0], 0, 1))
-        below = (eqn.primitive.name in ("lt", "le")) == (reads[0] in drawn)
-        chance = share if below else 1 - share
-        seen = np.asarray(self.value(mask))
-        spread = math.sqrt(chance * (1 - chance) / max(seen.size, 1))
-        if seen.size and abs(float(seen.mean()) - chance) <= _SURE * spread + 1e-6:
-            self.chances[mask] = chance
-
-    def _floor(self, step: Step) -> Step:
-        """floor(c + u), u uniform on [0, 1), is floor(c) or one more: c on average."""
-        (read,) = step.reads
-        made = self.made_by.get(read)
-        if read in self.signal or made is None or made.eqn is None or made.eqn.primitive.name != "add":
-            return step
-        values = (self.nodes[r].value for r in made.reads)
-        shifts = [value for value in values if value is not None]
-        if len(shifts) != 1 or shifts[0].size == 0:
-            return step
-        shift, drawn = float(shifts[0].reshape(-1)[0]), np.asarray(self.value(read), np.float64)
-        inside = drawn.size > 0 and bool((drawn >= shift - 1e-6).all() and (drawn <= shift + 1).all())
-        return replace(step, how="chance", chance=shift) if inside else step
 
     def _folded(self, eqn: JaxprEqn, reads: list[int]) -> list[int] | None:
         if sum(v.aval.size for v in eqn.outvars) > _FOLDED:
@@ -504,7 +379,3 @@ def _dtype(value: Any) -> Any:
 
 def _named(dtype: str) -> Any:
     return jnp.dtype(dtype)
-
-
-def _floating(aval: Any) -> bool:
-    return bool(jnp.issubdtype(aval.dtype, jnp.inexact))

@@ -106,8 +106,8 @@ def unfit(error: Exception, call: Call) -> ModelError:
         remedy = "normalisation over one value has no variance: pass a larger batch, or mode='eval'"
     if "numpy() on Tensor" in first:
         remedy = (
-            "keep the forward pass to torch operations; Keras layers are such where Keras runs on torch, "
-            "KERAS_BACKEND=torch"
+            "keep the forward pass to torch operations; Keras layers are such where Keras runs on "
+            "torch, KERAS_BACKEND=torch"
         )
     return ModelError(
         f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; {remedy}",

@@ -282,7 +282,6 @@ def test_a_forward_pass_that_leaves_torch_says_how_to_stay():
     assert "pass inputs=" not in report.error
 
 
-
 # -- products and look-ups -------------------------------------------------------------------------
 
 
