@@ -120,6 +120,11 @@ class Transformer(eqx.Module):
         return self.head(self.norm(x.mean(0)))
 
 
+def haiku_resnet():
+    """Return haiku's own ResNet, with a block in each group."""
+    return hk.nets.ResNet((1, 1, 1, 1), 10, bottleneck=False, channels_per_group=(16, 32, 64, 128))
+
+
 def haiku_net(make):
     """Return a network of ``hk.nets``, as a transformed function with state."""
     return hk.transform_with_state(lambda x: make()(x, is_training=True))
@@ -129,8 +134,7 @@ GOOD = {
     "nnx ResNet": (lambda rngs: ResNet(rngs), IMAGES),
     "linen GPT": (lambda: Gpt(), TOKENS),
     "equinox transformer": (lambda key: Transformer(key), TOKENS),
-    "haiku ResNet18": (lambda: haiku_net(lambda: hk.nets.ResNet18(10)), IMAGES),
-    "haiku MobileNetV1": (lambda: haiku_net(lambda: hk.nets.MobileNetV1(num_classes=10)), IMAGES),
+    "haiku ResNet": (lambda: haiku_net(haiku_resnet), IMAGES),
 }
 
 
