@@ -159,7 +159,7 @@ def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlo
         output = seen.apply(parameters, states, Call(args, kwargs))
         flat, tree = jax.tree.flatten(output)
         returned[:] = [tree]
-        return [jnp.asarray(value) for value in flat]
+        return [_as_array(value) for value in flat]
 
     values = [jnp.asarray(each.value) for each in seen.parameters]
     states = [value for _, value in seen.states]
@@ -182,6 +182,15 @@ def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlo
         functools.partial(_loss, given),
     )
     return flow, _batch(inputs)
+
+
+def _as_array(value: Any) -> Any:
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic, int, float, complex)):
+        raise ModelError(
+            f"the model returned a {type(value).__qualname__}, which holds no arrays that JAX sees; "
+            "return arrays, or register the type with jax.tree_util.register_dataclass"
+        )
+    return jnp.asarray(value)
 
 
 def _given(
@@ -250,13 +259,33 @@ def _unfit(error: Exception, call: Call) -> ModelError:
         )
     leaves = [leaf for leaf in jax.tree.leaves((call.args, dict(call.kwargs))) if is_array(leaf)]
     shapes = ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in leaves)
-    remedy = "pass inputs= of the shape and dtype that it takes"
-    if any(leaf.ndim == 4 for leaf in leaves) and isinstance(error, (TypeError, ValueError)):
-        remedy += "; images are channel-last in most of JAX: ic.normal(32, 32, 3)"
+    said = f"{type(error).__name__} on {shapes or 'these inputs'}: {first.rstrip('.')}"
     return ModelError(
-        f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first}; {remedy}",
-        traceback_text=user_traceback(error),
+        f"the model raised {said}; {_remedy(error, leaves)}", traceback_text=user_traceback(error)
     )
+
+
+_REMEDIES = {
+    "TracerArrayConversionError": "NumPy cannot compute on what JAX traces; use jax.numpy in the model",
+    "NonConcreteBooleanIndexError": "a shape cannot depend on values; use jnp.where in place of a mask",
+    "MissingRNGError": "the model draws; leave out hk.without_apply_rng",
+    "argument: 'state'": "return the pair of module and state, equinox.nn.make_with_state(Module)(...)",
+    "required positional argument": "give it a default, or pass inputs= with a value for it",
+    "required keyword-only argument": "give it a default, or pass inputs= with a value for it",
+    "do not support JVP": "give what runs outside of JAX a derivative with jax.custom_jvp",
+}
+"""What to do about an error, by what is in its type or its text; the first that fits."""
+
+
+def _remedy(error: Exception, arrays: Sequence[Any]) -> str:
+    text = f"{type(error).__name__}: {error}"
+    found = next((remedy for part, remedy in _REMEDIES.items() if part in text), None)
+    if found is not None:
+        return found
+    remedy = "pass inputs= of the shape and dtype that it takes"
+    if any(array.ndim == 4 for array in arrays) and isinstance(error, (TypeError, ValueError)):
+        remedy += "; images are channel-last in most of JAX: ic.normal(32, 32, 3)"
+    return remedy
 
 
 def _place(error: Exception) -> str:

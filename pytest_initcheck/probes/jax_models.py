@@ -9,14 +9,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
-from pytest_initcheck.probes.jax_trees import Held, dotted, held, is_array, is_floating
+from pytest_initcheck.probes.jax_trees import Held, all_in_place, dotted, held, is_array, is_floating
 
 _NEEDS = ("train", "training", "is_training")
 _REFUSES = ("deterministic", "use_running_average", "inference")
@@ -122,6 +122,11 @@ def _of_tree(tree: Any, root: str, apply: Callable[[Any, Call], Any]) -> Functio
     leaves, structure = jax.tree.flatten(tree)
     parameters = tuple(held(tree, root))
     at = [index for index, leaf in enumerate(leaves) if is_floating(leaf)]
+    if not all_in_place(tree):
+        parameters = tuple(
+            replace(each, path=f"jax.tree.leaves({root})[{index}]")
+            for each, index in zip(parameters, at, strict=True)
+        )
 
     def called(values: Sequence[Any], states: Sequence[Any], call: Call) -> Any:
         given = list(leaves)
@@ -179,8 +184,9 @@ def _linen(model: Any, mode: str) -> Functional:
         model = model.unbind()
     module, variables = model[0], dict(model[1])
     module = getattr(module, "__self__", module)
+    root = "variables['params']"
     if "params" not in variables:
-        variables = {"params": model[1]}
+        root, variables = "params", {"params": model[1]}
     others = {name: tree for name, tree in variables.items() if name != "params"}
     paths, structure = jax.tree_util.tree_flatten_with_path(others)
     function = type(module).__call__
@@ -194,7 +200,7 @@ def _linen(model: Any, mode: str) -> Functional:
         )
         return found[0] if changing else found
 
-    whole = _of_tree(variables["params"], "params", lambda params, call: params)
+    whole = _of_tree(variables["params"], root, lambda params, call: params)
 
     def called(values: Sequence[Any], states: Sequence[Any], call: Call) -> Any:
         params = whole.apply(values, (), call)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,17 +13,23 @@ import numpy as np
 
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
-from pytest_initcheck.probes.input_edits import of_arrays, spell_inputs
+from pytest_initcheck.probes.input_edits import of_arrays
 from pytest_initcheck.probes.jax_trees import Held
 from pytest_initcheck.probes.looping import looped
 from pytest_initcheck.trace import Parameter
 
-_VALUES = {
-    "draw": "rng.normal(0, {v}, {p}.shape)",
-    "fill": "jnp.full_like({p}, {v})",
-    "scale": "{v} * {p}",
-    "orthogonal": "jax.nn.initializers.orthogonal({v})(jax.random.key(rng.integers(2**31)), {p}.shape)",
+_NEW = {
+    "draw": "jnp.asarray(rng.normal(0, {v}, {w}.shape), {w}.dtype)",
+    "fill": "jnp.full_like({w}, {v})",
+    "scale": "{v} * {w}",
+    "orthogonal": (
+        "jax.nn.initializers.orthogonal({v})"
+        "(jax.random.key(rng.integers(2**31)), {w}.shape).astype({w}.dtype)"
+    ),
 }
+"""The new value of an array ``{w}`` for each kind of edit."""
+
+_LEAVES = re.compile(r"jax\.tree\.leaves\((.+)\)")
 
 
 def spell(edits: Sequence[Edit], parameters: Mapping[str, Parameter]) -> str:
@@ -30,16 +38,52 @@ def spell(edits: Sequence[Edit], parameters: Mapping[str, Parameter]) -> str:
 
 
 def _spelled(edit: Edit, parameters: Mapping[str, Parameter]) -> Iterator[str]:
-    if edit.of_inputs:
-        yield spell_inputs(edit, 2)
+    new = _NEW.get(edit.kind)
+    if new is None:
         return
-    value = _VALUES.get(edit.kind)
-    if value is None:
-        return
-    if edit.kind == "draw":
-        value = f"jnp.asarray({value}, {{p}}.dtype)"
-    paths = [parameters[name].path or name for name in edit.names]
-    yield looped("{p} = " + value, paths, [f"{number:.3g}" for number in edit.values])
+    paths = [parameters[name].path for name in edit.names]
+    values = [f"{number:.3g}" for number in edit.values]
+    # a path tells whose it is: variables of nnx end in [...], other attributes are of frozen modules
+    if paths[0].endswith("[...]"):
+        yield looped(_assigned("{p}[...]", new), [path.removesuffix("[...]") for path in paths], values)
+    elif paths[0].startswith("model"):
+        where = [f"lambda m: m{path.removeprefix('model')}" for path in paths]
+        change = new.replace("{w}", "w")
+        yield looped(f"model = eqx.tree_at({{p}}, model, replace_fn=lambda w: {change})", where, values)
+    else:
+        yield from _of_entries(paths, values, new)
+
+
+def _of_entries(paths: Sequence[str], values: Sequence[str], new: str) -> Iterator[str]:
+    """Spell the edit of entries of dicts and lists, or of the leaves of a tree that has others."""
+    holders, keys = zip(*map(_parted, paths), strict=True)
+    tree = _LEAVES.fullmatch(holders[0])
+    if tree is not None:
+        yield f"leaves, structure = jax.tree.flatten({tree[1]})"
+        yield looped(_assigned("leaves[{p}]", new), keys, values)
+        yield f"{tree[1]} = jax.tree.unflatten(structure, leaves)"
+    elif len(set(holders)) == 1:
+        yield looped(_assigned(f"{_literal(holders[0])}[{{p}}]", new), keys, values)
+    else:
+        for key in dict.fromkeys(keys):
+            at = [index for index, each in enumerate(keys) if each == key]
+            call = _assigned(f"{{p}}[{_literal(key)}]", new)
+            yield looped(call, [holders[index] for index in at], [values[index] for index in at])
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """Return the expression for the container of an entry, and for its key."""
+    entry = ast.parse(path, mode="eval").body
+    assert isinstance(entry, ast.Subscript)
+    return ast.unparse(entry.value), ast.unparse(entry.slice)
+
+
+def _assigned(target: str, new: str) -> str:
+    return f"{target} = {new.replace('{w}', target)}"
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def apply(held: Sequence[Held], edits: Sequence[Edit]) -> None:
@@ -48,11 +92,12 @@ def apply(held: Sequence[Held], edits: Sequence[Edit]) -> None:
     Raises ModelError for what the model does not have, or holds where nothing can be replaced.
     """
     by_name = {each.name: each for each in held}
+    values = {each.name: each.value for each in held}
     for kind, name, value in of_arrays(edits):
         if name not in by_name:
             raise ModelError(f"the model has no parameter {name!r}")
-        array = by_name[name]
-        array.put(_changed(array.value, kind, value))
+        values[name] = _changed(values[name], kind, value)
+        by_name[name].put(values[name])
 
 
 def _changed(array: Any, kind: str, value: float) -> Any:

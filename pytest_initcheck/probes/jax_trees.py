@@ -63,20 +63,44 @@ def _part(key: Any) -> Any:
     return key.key if isinstance(key, FlattenedIndexKey) else key
 
 
+def all_in_place(tree: Any) -> bool:
+    """Tell whether every floating array is an entry of a dict or a list, under keys that code can name.
+
+    >>> all_in_place([{"w": np.zeros(2)}]), all_in_place([(np.zeros(2), np.zeros(2))])
+    (True, False)
+    """
+    if isinstance(tree, dict) and all(type(key) in (str, int) for key in tree):
+        return all(is_array(part) or all_in_place(part) for part in tree.values())
+    if isinstance(tree, list):
+        return all(is_array(part) or all_in_place(part) for part in tree)
+    return not any(map(is_floating, jax.tree.leaves(tree)))
+
+
 def _putting(tree: Any, path: Any) -> Callable[[Any], None]:
     def put(value: Any) -> None:
-        place = tree
-        for key in path[:-1]:
-            place = getattr(place, key.name) if isinstance(key, GetAttrKey) else place[_part(key)]
-        last = path[-1] if path else None
-        if isinstance(last, GetAttrKey):
-            # modules of equinox are frozen dataclasses; a copy of one is changed here
-            object.__setattr__(place, last.name, value)
-        elif isinstance(place, (dict, list)) and isinstance(last, (DictKey, SequenceKey)):
-            place[_part(last)] = value
-        else:
+        if _replaced(tree, path, value) is not tree:
             raise ModelError(
-                f"{dotted(path)} is held by a {type(place).__name__}, which cannot be changed in place"
+                f"{dotted(path)} is held by a {type(tree).__name__}, which cannot be changed in place"
             )
 
     return put
+
+
+def _replaced(node: Any, path: Any, value: Any) -> Any:
+    """Return the node with the array at this path replaced: a new node where it cannot be changed."""
+    if not path:
+        return value
+    key = path[0]
+    parts, structure = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
+    new = [_replaced(part, path[1:], value) if at == (key,) else part for at, part in parts]
+    changed = next((part for part, (_, old) in zip(new, parts, strict=True) if part is not old), None)
+    if changed is None:
+        return node
+    if isinstance(node, (dict, list)):
+        node[_part(key)] = changed
+    elif isinstance(key, GetAttrKey) and not isinstance(node, tuple):
+        # modules of equinox are frozen dataclasses; a copy of one is changed here
+        object.__setattr__(node, key.name, changed)
+    else:
+        return structure.unflatten(new)
+    return node

@@ -110,7 +110,7 @@ def test_a_model_that_was_built_is_as_it_was(library, matched):
 
 NAMES = {
     "nnx": ("layers.3.kernel", "model.layers[3].kernel[...]"),
-    "linen": ("Dense_3.kernel", "params['Dense_3']['kernel']"),
+    "linen": ("Dense_3.kernel", "variables['params']['Dense_3']['kernel']"),
     "equinox": ("layers.3.weight", "model.layers[3].weight"),
     "haiku": ("linear_3.w", "params['linear_3']['w']"),
     "plain": ("3.kernel", "params[3]['kernel']"),
