@@ -293,6 +293,66 @@ def test_one_seed_builds_one_model():
     assert report.verdict == "pass", str(report)
 
 
+def drawn(backend: str, *shape: int) -> Any:
+    """Draw from the backend's own global generator; JAX has none, and its users take NumPy's."""
+    if backend == "torch":
+        return sys.modules["torch"].randn(shape)
+    if backend == "tensorflow":
+        return sys.modules["tensorflow"].random.normal(shape)
+    return np.random.standard_normal(shape)
+
+
+def test_one_seed_builds_one_model_that_the_backend_draws(backend: str):
+    def unseeded() -> Any:
+        model = models.mlp(depth=1)
+        kernel = model.layers[0].kernel
+        kernel.assign(0.18 * drawn(backend, *kernel.shape))
+        return model
+
+    report = ic.check(unseeded, inputs=ic.normal(64))
+    assert report.verdict == "pass", str(report)
+
+
+def test_the_backend_draws_after_a_check_what_it_would_have_drawn(backend: str):
+    found = []
+    for check in (False, True):
+        keras.utils.set_random_seed(7)
+        drawn(backend, 2)
+        if check:
+            ic.check(models.mlp, inputs=ic.normal(64))
+        found.append(np.asarray(drawn(backend, 3)))
+    assert np.array_equal(*found)
+
+
+def test_a_model_that_the_backend_draws_in_has_one_trace(backend: str):
+    class Noisy(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            return self.head(x + drawn(backend, 16, 8))
+
+    x = batch(8)
+    model = probe.drawn(Noisy(), lambda: Call((x,), {}), seed=1, keep=False)
+    first, second = (traced(model, x, wanted=Wanted()) for _ in range(2))
+    assert first.sites[-1].value == second.sites[-1].value
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="other backends always have a global seed"
+)
+def test_a_process_that_nobody_seeded_is_left_so():
+    tensorflow = sys.modules["tensorflow"]
+    found = []
+    for _ in range(2):
+        tensorflow.random.set_seed(None)
+        with probe.preserved():
+            probe.seed(7)
+        found.append(np.asarray(drawn("tensorflow", 3)))
+    assert not np.array_equal(*found)
+
+
 # -- verdicts -------------------------------------------------------------------------------------
 
 
