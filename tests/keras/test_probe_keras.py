@@ -194,6 +194,23 @@ def test_modes_of_batch_normalisation():
     assert ends[0].value.second_moment > 1.1 * train.sites[3].value.second_moment
 
 
+@pytest.mark.parametrize("width", [8, 300])
+def test_a_tensor_that_a_layer_holds_is_a_constant(width: int):
+    model = keras.Sequential(
+        [
+            keras.Input((width,)),
+            layers.Normalization(mean=np.full(width, 0.5), variance=np.full(width, 0.25)),
+            layers.Dense(4),
+        ]
+    )
+    x = batch(width)
+    trace = traced(model, x)
+    wanted = float(np.mean(((x - 0.5) / 0.5) ** 2))
+    assert trace.sites[-2].value.second_moment == pytest.approx(wanted, rel=1e-4)
+    assert [p.name for p in trace.parameters] == ["dense/kernel", "dense/bias"]
+    assert trace.unobserved == ()
+
+
 def test_a_users_loss():
     def loss(output: Any) -> Any:
         return keras.ops.mean(keras.ops.square(output))
