@@ -128,6 +128,26 @@ def copied(model: Any) -> Any:
         ) from error
 
 
+# -- recurrent layers -----------------------------------------------------------------------------
+
+
+@contextmanager
+def unrolled(layers: Layers) -> Iterator[None]:
+    """Have recurrent layers run their cells step by step, as they are written.
+
+    Else each backend has another way: TensorFlow a loop, whose inside is not in the graph, torch one
+    product for the inputs of all steps.
+    """
+    settings = {"unroll": True, "use_cudnn": False}
+    with ExitStack() as stack:
+        for part in layers.parts:
+            for name, value in settings.items() if hasattr(part.layer, "unroll") else ():
+                if hasattr(part.layer, name):
+                    stack.callback(setattr, part.layer, name, getattr(part.layer, name))
+                    setattr(part.layer, name, value)
+        yield
+
+
 # -- layers that draw -----------------------------------------------------------------------------
 
 

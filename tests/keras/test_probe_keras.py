@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,21 @@ def test_gates_of_recurrent_layers(model: Callable[[], Any], inputs: tuple[int, 
     assert trace.training.stuck == ()
 
 
+def test_an_lstm_has_the_sites_of_its_formula():
+    """z = W x + U h + b in parts i f g o; c = sigmoid(f) c + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c)."""
+    steps, gates = 3, 4
+    model = keras.Sequential([keras.Input((steps, 8)), layers.LSTM(16, name="cells"), layers.Dense(4)])
+    trace = traced(model, batch(steps, 8))
+    kinds = Counter(s.kind for s in trace.sites if s.name.startswith("cells/"))
+    assert kinds == {
+        "linear": 2 * steps - 1,  # the first h is zero, and U h no signal
+        "slice": gates * steps,
+        "activation": (gates + 1) * steps,
+        "mul": 3 * steps,
+        "add": (steps - 1) + steps + steps,  # W x + U h, b, c
+    }
+
+
 def test_tokens_are_no_signal():
     trace = traced(models.lstm(), np.random.default_rng(0).integers(0, 50, (16, 5)))
     assert trace.inputs[0].exempt
@@ -262,7 +278,7 @@ def test_a_model_is_left_as_it_was(build: Callable[[], Any]):
     for layer, attributes in held:
         assert vars(layer).keys() == attributes.keys()
         assert "call" not in vars(layer)
-        for name in ("rate", "unroll", "dropout", "stddev"):
+        for name in ("rate", "unroll", "use_cudnn", "dropout", "stddev"):
             assert attributes.get(name) == vars(layer).get(name)
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
