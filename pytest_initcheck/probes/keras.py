@@ -49,7 +49,7 @@ def owns(model: Any) -> bool:
 
 
 def preserved() -> AbstractContextManager[None]:
-    return state.generator_kept()
+    return state.generators_kept()
 
 
 def seed(seed: int) -> None:
@@ -148,7 +148,7 @@ def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
 def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
     backend = _backend_of(model)
     layers = layers_of(model)
-    with state.calm(layers), state.generator_kept():
+    with state.calm(layers), state.unrolled(layers), state.generators_kept():
         state.seed(seed)
         seen = backend.trace(model, layers, as_called(model, call), mode, seed, wanted)
     return dataclasses.replace(seen, framework=FRAMEWORK, sites=_called_by_layer(seen.sites, layers))
@@ -176,6 +176,6 @@ def _filled(ops: Mapping[str, set[str]]) -> Iterator[tuple[str, set[str]]]:
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
     backend = _backend_of(model)
     layers = layers_of(model)
-    with state.calm(layers), state.generator_kept():
+    with state.calm(layers), state.unrolled(layers), state.generators_kept():
         state.seed(seed)
         return backend.glimpse(model, layers, as_called(model, call), mode, seed)

@@ -58,7 +58,14 @@ def _global_generator() -> Any | None:
 
 
 def seed(value: int) -> None:
-    """Seed the global generator of Keras, as ``keras.utils.set_random_seed`` does."""
+    """Seed the global generator of Keras and TensorFlow's own, as ``keras.utils.set_random_seed`` does.
+
+    Those of Python, NumPy and torch have probes of their own.
+    """
+    if _on_tensorflow():
+        from pytest_initcheck.probes import tensorflow_seeds
+
+        tensorflow_seeds.seed(value % _SEEDS)
     generator = _global_generator()
     if generator is None:
         kept = random.getstate()
@@ -69,9 +76,25 @@ def seed(value: int) -> None:
         generator.state.assign(np.array([value % _SEEDS, 0]))
 
 
+def _on_tensorflow() -> bool:
+    return bool(keras.backend.backend() == "tensorflow")
+
+
 @contextmanager
-def generator_kept() -> Iterator[None]:
-    """Put the global generator back.
+def generators_kept() -> Iterator[None]:
+    """Put the global generators of Keras and of TensorFlow back."""
+    with ExitStack() as stack:
+        if _on_tensorflow():
+            from pytest_initcheck.probes import tensorflow_seeds
+
+            stack.enter_context(tensorflow_seeds.seeds_kept())
+        stack.enter_context(_own_generator_kept())
+        yield
+
+
+@contextmanager
+def _own_generator_kept() -> Iterator[None]:
+    """Put the global generator of Keras back.
 
     Where there was none, what is left is in the state in which Keras would have made it.
     """
@@ -103,6 +126,26 @@ def copied(model: Any) -> Any:
             f"the Keras model {model.name} is not built and cannot be copied ({type(error).__name__}); "
             "call it on inputs first, or pass the factory"
         ) from error
+
+
+# -- recurrent layers -----------------------------------------------------------------------------
+
+
+@contextmanager
+def unrolled(layers: Layers) -> Iterator[None]:
+    """Have recurrent layers run their cells step by step, as they are written.
+
+    Else each backend has another way: TensorFlow a loop, whose inside is not in the graph, torch one
+    product for the inputs of all steps.
+    """
+    settings = {"unroll": True, "use_cudnn": False}
+    with ExitStack() as stack:
+        for part in layers.parts:
+            for name, value in settings.items() if hasattr(part.layer, "unroll") else ():
+                if hasattr(part.layer, name):
+                    stack.callback(setattr, part.layer, name, getattr(part.layer, name))
+                    setattr(part.layer, name, value)
+        yield
 
 
 # -- layers that draw -----------------------------------------------------------------------------

@@ -23,15 +23,13 @@ from pytest_initcheck.trace import Glimpse, Trace, Wanted
 
 
 def trace(model: Any, layers: Layers, call: Call, mode: str, seed: int, wanted: Wanted) -> Trace:
-    with _unrolled(layers):
-        flow, batch = _flow(model, layers, call, mode)
-        return tracing.trace(flow, framework="tensorflow", batch=batch, seed=seed, wanted=wanted)
+    flow, batch = _flow(model, layers, call, mode)
+    return tracing.trace(flow, framework="tensorflow", batch=batch, seed=seed, wanted=wanted)
 
 
 def glimpse(model: Any, layers: Layers, call: Call, mode: str, seed: int) -> Glimpse:
-    with _unrolled(layers):
-        flow, batch = _flow(model, layers, call, mode)
-        return tracing.glimpse(flow, batch=batch)
+    flow, batch = _flow(model, layers, call, mode)
+    return tracing.glimpse(flow, batch=batch)
 
 
 def workload(model: Any, call: Call) -> AbstractContextManager[None]:
@@ -85,17 +83,3 @@ def _noting(part: Part, places: dict[str, str]) -> Callable[[Callable[..., Any]]
         return noting
 
     return around
-
-
-@contextmanager
-def _unrolled(layers: Layers) -> Iterator[None]:
-    """Have recurrent layers run step by step: the inside of a loop is not in the graph."""
-    recurrent = [part.layer for part in layers.parts if hasattr(part.layer, "unroll")]
-    before = [(layer, layer.unroll) for layer in recurrent]
-    try:
-        for layer in recurrent:
-            layer.unroll = True
-        yield
-    finally:
-        for layer, unroll in before:
-            layer.unroll = unroll

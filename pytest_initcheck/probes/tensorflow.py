@@ -18,7 +18,7 @@ from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes.graph.flow import Leaf
 from pytest_initcheck.probes.losses import loss_value
 from pytest_initcheck.probes.tensorflow_flow import TensorFlowFlow
-from pytest_initcheck.probes.tensorflow_graph import recorded
+from pytest_initcheck.probes.tensorflow_graph import Given, recorded
 
 Array = NDArray[Any]
 Forward = Callable[[Sequence[Any], Sequence[Any], Call], Any]
@@ -57,20 +57,33 @@ def flow_of(
     kinds = [("parameter", leaf.name) for leaf in leaves]
     kinds += [("state", name) for name, _ in states] + [("input", name) for name, _ in arrays]
     tensors = whole.inputs[: len(kinds)]
-    if len(whole.inputs) > len(kinds):
-        raise ModelError(
-            f"the model reads a TensorFlow variable, {whole.inputs[len(kinds)].name}, that Keras does "
-            "not know; make it with self.add_weight() or keras.Variable"
-        )
-    named = {tensor.name: kind for tensor, kind in zip(tensors, kinds, strict=True)}
+    constants = _captured(whole.inputs[len(kinds) :], whole.captured_inputs)
+    named: dict[str, Given] = {name: ("constant", "", value) for name, value in constants.items()}
+    named |= {tensor.name: (*kind, None) for tensor, kind in zip(tensors, kinds, strict=True)}
     values = [np.asarray(value) for group in given for value in group]
     return TensorFlowFlow(
         recorded(returned, named, place),
         tuple(leaves),
-        {tensor.name: value for tensor, value in zip(tensors, values, strict=True)},
+        {tensor.name: value for tensor, value in zip(tensors, values, strict=True)} | constants,
         {leaf.name: tensor for leaf, tensor in zip(leaves, tensors, strict=False)},
         lambda moved, loss: _loss_gradients(forward, leaves, states, call, moved, loss),
     )
+
+
+def _captured(places: Sequence[Any], values: Sequence[Any]) -> dict[str, Array]:
+    """Return the tensors that the model holds, by the names of their places in the graph.
+
+    Raises ModelError for a variable among them: nothing would tell that it is trained.
+    """
+    found = {}
+    for place, value in zip(places, values, strict=True):
+        if value.dtype == tf.resource:
+            raise ModelError(
+                f"the model reads a TensorFlow variable, {place.name}, that Keras does not know; "
+                "make it with self.add_weight() or keras.Variable"
+            )
+        found[place.name] = np.asarray(value)
+    return found
 
 
 def operations() -> list[str]:

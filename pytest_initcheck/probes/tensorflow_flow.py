@@ -153,6 +153,8 @@ def _session(graph: Any) -> Any:
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, use_per_session_threads=True
     )
+    # a graph runs a few times: to rewrite it first takes longer than it saves
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
     return tf.compat.v1.Session(graph=graph, config=config)
 
 

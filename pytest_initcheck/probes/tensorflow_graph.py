@@ -22,6 +22,9 @@ from pytest_initcheck.probes.tensorflow_operations import (
     translated,
 )
 
+Given = tuple[str, str, Any]
+"""What a tensor that the graph is given is to it, its label, and a constant's value."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -35,12 +38,12 @@ class Recorded:
 
 def recorded(
     outputs: Sequence[Any],
-    leaves: Mapping[str, tuple[str, str]],
+    leaves: Mapping[str, Given],
     place: Callable[[str], str],
 ) -> Recorded:
     """Record what leads to these tensors.
 
-    * ``leaves`` has for the names of placeholders what they are to the graph, and their labels.
+    * ``leaves`` has the tensors that the graph is given, by name.
     * ``place`` makes a label of an operation's name.
     """
     recorder = _Recorder(leaves, place)
@@ -54,7 +57,7 @@ def recorded(
 
 @dataclass
 class _Recorder:
-    leaves: Mapping[str, tuple[str, str]]
+    leaves: Mapping[str, Given]
     place: Callable[[str], str]
     nodes: list[Node] = field(default_factory=list)
     tensors: list[Any] = field(default_factory=list)
@@ -138,10 +141,9 @@ class _Recorder:
         self.sources.append(tuple((read.by, read.at) for read in word.reads))
         return index
 
-    def _leaf(self, tensor: Any) -> tuple[str, str, Any]:
+    def _leaf(self, tensor: Any) -> Given:
         if tensor.name in self.leaves:
-            op, label = self.leaves[tensor.name]
-            return op, label, None
+            return self.leaves[tensor.name]
         if tensor.op.type == "Const":
             return "constant", "", np.asarray(tf.get_static_value(tensor))
         return "random", "", None

@@ -64,13 +64,12 @@ def attention(of, x):
     width = x.shape[-1]
 
     def split(layer):
-        heads = ops.reshape(
-            of[layer](x), (-1, x.shape[1], conformance.HEADS, width // conformance.HEADS)
-        )
-        return ops.transpose(heads, (0, 2, 1, 3))
+        return ops.reshape(of[layer](x), (-1, x.shape[1], conformance.HEADS, width // conformance.HEADS))
 
-    q, k, v = map(split, ("query", "key", "value"))
-    scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) / math.sqrt(width // conformance.HEADS)
+    # a functional model runs what is deepest first: with a transpose, the key would run before the query
+    q, k = ops.transpose(split("query"), (0, 2, 1, 3)), split("key")
+    v = ops.transpose(split("value"), (0, 2, 1, 3))
+    scores = ops.einsum("bhqd,bkhd->bhqk", q, k) / math.sqrt(width // conformance.HEADS)
     mixed = ops.transpose(ops.matmul(ops.softmax(scores), v), (0, 2, 1, 3))
     return of["head"](ops.mean(x + of["out"](ops.reshape(mixed, (-1, x.shape[1], width))), 1))
 
@@ -88,7 +87,10 @@ def lstm(of, x):
 FORMULAS = {
     "mlp": mlp, "tanh": tanh, "convnet": convnet, "residual": residual, "attention": attention, "lstm": lstm,
 }  # fmt: skip
-FUNCTIONAL = ("convnet", "residual")
+
+
+FUNCTIONAL = tuple(name for name in FORMULAS if name != "lstm")
+"""A functional model runs by depth: of a cell, every gate before the first product."""
 
 
 def functional(network, weights):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,21 @@ def test_gates_of_recurrent_layers(model: Callable[[], Any], inputs: tuple[int, 
     assert trace.training.stuck == ()
 
 
+def test_an_lstm_has_the_sites_of_its_formula():
+    """z = W x + U h + b in parts i f g o; c = sigmoid(f) c + sigmoid(i) tanh(g); h = sigmoid(o) tanh(c)."""
+    steps, gates = 3, 4
+    model = keras.Sequential([keras.Input((steps, 8)), layers.LSTM(16, name="cells"), layers.Dense(4)])
+    trace = traced(model, batch(steps, 8))
+    kinds = Counter(s.kind for s in trace.sites if s.name.startswith("cells/"))
+    assert kinds == {
+        "linear": 2 * steps - 1,  # the first h is zero, and U h no signal
+        "slice": gates * steps,
+        "activation": (gates + 1) * steps,
+        "mul": 3 * steps,
+        "add": (steps - 1) + steps + steps,  # W x + U h, b, c
+    }
+
+
 def test_tokens_are_no_signal():
     trace = traced(models.lstm(), np.random.default_rng(0).integers(0, 50, (16, 5)))
     assert trace.inputs[0].exempt
@@ -194,6 +210,23 @@ def test_modes_of_batch_normalisation():
     assert ends[0].value.second_moment > 1.1 * train.sites[3].value.second_moment
 
 
+@pytest.mark.parametrize("width", [8, 300])
+def test_a_tensor_that_a_layer_holds_is_a_constant(width: int):
+    model = keras.Sequential(
+        [
+            keras.Input((width,)),
+            layers.Normalization(mean=np.full(width, 0.5), variance=np.full(width, 0.25)),
+            layers.Dense(4),
+        ]
+    )
+    x = batch(width)
+    trace = traced(model, x)
+    wanted = float(np.mean(((x - 0.5) / 0.5) ** 2))
+    assert trace.sites[-2].value.second_moment == pytest.approx(wanted, rel=1e-4)
+    assert [p.name for p in trace.parameters] == ["dense/kernel", "dense/bias"]
+    assert trace.unobserved == ()
+
+
 def test_a_users_loss():
     def loss(output: Any) -> Any:
         return keras.ops.mean(keras.ops.square(output))
@@ -245,7 +278,7 @@ def test_a_model_is_left_as_it_was(build: Callable[[], Any]):
     for layer, attributes in held:
         assert vars(layer).keys() == attributes.keys()
         assert "call" not in vars(layer)
-        for name in ("rate", "unroll", "dropout", "stddev"):
+        for name in ("rate", "unroll", "use_cudnn", "dropout", "stddev"):
             assert attributes.get(name) == vars(layer).get(name)
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
@@ -291,6 +324,66 @@ def test_one_seed_builds_one_model():
 
     report = ic.check(unseeded, inputs=ic.normal(64))
     assert report.verdict == "pass", str(report)
+
+
+def drawn(backend: str, *shape: int) -> Any:
+    """Draw from the backend's own global generator; JAX has none, and its users take NumPy's."""
+    if backend == "torch":
+        return sys.modules["torch"].randn(shape)
+    if backend == "tensorflow":
+        return sys.modules["tensorflow"].random.normal(shape)
+    return np.random.standard_normal(shape)
+
+
+def test_one_seed_builds_one_model_that_the_backend_draws(backend: str):
+    def unseeded() -> Any:
+        model = models.mlp(depth=1)
+        kernel = model.layers[0].kernel
+        kernel.assign(0.18 * drawn(backend, *kernel.shape))
+        return model
+
+    report = ic.check(unseeded, inputs=ic.normal(64))
+    assert report.verdict == "pass", str(report)
+
+
+def test_the_backend_draws_after_a_check_what_it_would_have_drawn(backend: str):
+    found = []
+    for check in (False, True):
+        keras.utils.set_random_seed(7)
+        drawn(backend, 2)
+        if check:
+            ic.check(models.mlp, inputs=ic.normal(64))
+        found.append(np.asarray(drawn(backend, 3)))
+    assert np.array_equal(*found)
+
+
+def test_a_model_that_the_backend_draws_in_has_one_trace(backend: str):
+    class Noisy(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            return self.head(x + drawn(backend, 16, 8))
+
+    x = batch(8)
+    model = probe.drawn(Noisy(), lambda: Call((x,), {}), seed=1, keep=False)
+    first, second = (traced(model, x, wanted=Wanted()) for _ in range(2))
+    assert first.sites[-1].value == second.sites[-1].value
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="other backends always have a global seed"
+)
+def test_a_process_that_nobody_seeded_is_left_so():
+    tensorflow = sys.modules["tensorflow"]
+    found = []
+    for _ in range(2):
+        tensorflow.random.set_seed(None)
+        with probe.preserved():
+            probe.seed(7)
+        found.append(np.asarray(drawn("tensorflow", 3)))
+    assert not np.array_equal(*found)
 
 
 # -- verdicts -------------------------------------------------------------------------------------
