@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import steps
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backpropagate, pre_activations
+from pytest_initcheck.probes.numpy_sites import same_memory
 from pytest_initcheck.trace import CHAOTIC, FAINT_NOISE, NOISE, Sensitivity, Training
 
 Array = NDArray[Any]
@@ -24,27 +25,37 @@ _ROUNDING = 1e-13
 
 def training(layers: list[NumpyLayer], x: Array, seed: int) -> Training | None:
     """Take normalised gradient steps down a random linear loss, on copies (principles.md R2, R3)."""
-    parameters = {f"{layer.name}.W": layer.weight for layer in layers}
-    parameters |= {
-        f"{layer.name}.b": np.asarray(layer.bias) for layer in layers if layer.bias is not None
-    }
+    weights = _named([f"{layer.name}.W" for layer in layers], [layer.weight for layer in layers])
+    biases = _named([f"{layer.name}.b" for layer in layers], [layer.bias for layer in layers])
+    parameters = {name: array for name, array in (*weights, *biases) if name}
 
     def gradients(at: Mapping[str, Array]) -> dict[str, Array]:
         now = [
-            replace(layer, weight=at[f"{layer.name}.W"], bias=at.get(f"{layer.name}.b"))
-            for layer in layers
+            replace(layer, weight=at[weight], bias=at[bias] if bias else None)
+            for layer, (weight, _), (bias, _) in zip(layers, weights, biases, strict=True)
         ]
         reads = _reads(now, x)
         shape = (*reads[-1].shape[:-1], layers[-1].weight.shape[1])
         readout = np.random.default_rng(seed).standard_normal(shape)
         found = backpropagate(now, reads, readout / math.sqrt(readout.size), skip_last_phi=False)
-        by_name = {f"{layer.name}.W": g for layer, g in zip(layers, found.weights, strict=True)}
-        for layer, gradient in zip(layers, found.biases, strict=True):
-            if layer.bias is not None:
-                by_name[f"{layer.name}.b"] = _shaped(gradient, np.shape(layer.bias))
-        return by_name
+        total: dict[str, Array] = {}
+        for named, each in ((weights, found.weights), (biases, found.biases)):
+            for (name, array), gradient in zip(named, each, strict=True):
+                if name:
+                    total[name] = total.get(name, 0) + _shaped(gradient, array.shape)
+        return total
 
     return steps.training(parameters, frozenset(), gradients)
+
+
+def _named(names: Sequence[str], arrays: Sequence[Any]) -> list[tuple[str, Array]]:
+    """Name each array, one that two layers share by the first; what is absent has no name."""
+    named: list[tuple[str, Array]] = []
+    for name, array in zip(names, arrays, strict=True):
+        own = np.asarray(array)
+        first = next((known for known, held in named if known and same_memory(held, own)), name)
+        named.append((first if array is not None else "", own))
+    return named
 
 
 def _shaped(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -98,6 +98,13 @@ def _saturated(phi: Activation, z: Array) -> float | None:
     return float(np.mean(np.abs(z) > phi.saturated_beyond))
 
 
+def same_memory(one: Array, other: Array) -> bool:
+    """Tell whether two arrays are one: the same numbers at the same place, read the same way."""
+    at = (held.__array_interface__["data"][0] for held in (one, other))
+    layouts = ((held.shape, held.strides, held.dtype) for held in (one, other))
+    return len(set(at)) == 1 and len(set(layouts)) == 1
+
+
 @dataclass
 class Sites:
     """Sites in the making; each layer adds its linear site and its activation."""
@@ -139,13 +146,20 @@ class Sites:
     def add_squared_gradients(self, weights: list[Array], biases: list[Array]) -> None:
         """Give each layer's parameters their squared gradients, in the layers' order."""
         layers = [site for site in self.sites if site.kind == "linear"]
+        total: dict[str, Array] = {}
         for site, weight, bias in zip(layers, weights, biases, strict=True):
             for held, gradient in ((site.weight, weight), (site.bias, bias)):
                 if held is not None:
-                    square = float(np.vdot(gradient, gradient).real)
-                    self.parameters[held.name] = replace(self.parameters[held.name], gradient=square)
+                    total[held.name] = gradient + total.get(held.name, 0)
+        for name, gradient in total.items():
+            square = float(np.vdot(gradient, gradient).real)
+            self.parameters[name] = replace(self.parameters[name], gradient=square)
 
     def _describe(self, name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
+        """Describe an array; one that is read again, as in each step of a recurrence, is the same."""
+        first = next((known for known, held in self.arrays.items() if same_memory(held, array)), None)
+        if first is not None:
+            return self.parameters[first]
         described = parameter(name, array, fan_in, fan_out)
         self.parameters[name], self.arrays[name] = described, array
         return described

@@ -12,7 +12,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OUTCOMES = {
-    "test_numpy_network.py": {"passed": 13, "skipped": 3},
+    "test_numpy_network.py": {"passed": 14, "skipped": 2},
     "test_family.py": {"passed": 3},
     "test_fixture.py": {"passed": 4},
 }

@@ -152,12 +152,13 @@ def test_equal_columns_that_stay_equal():
     assert "still are after 3 steps" in report.failures[0].detail
 
 
-def test_a_tapped_function_shows_no_single_gradients():
-    def tapped(rng):
+def test_a_tapped_function_is_asked_by_steps_if_its_weights_are_tapped():
+    def tapped(rng, shown=True):
         w = rng.normal(0, 0.2, (32, 32))
-        return lambda x: ic.numpy.tap("z", x @ w, activation="relu", weight=w)
+        return lambda x: ic.numpy.tap("z", x @ w, activation="relu", weight=w if shown else None)
 
-    report = ic.check(tapped, inputs=ic.normal(32))
+    assert ic.check(tapped, inputs=ic.normal(32)).invariants["trainable"].verdict == "pass"
+    report = ic.check(lambda rng: tapped(rng, shown=False), inputs=ic.normal(32))
     assert report.invariants["trainable"].verdict == "skipped"
     assert "not seen" in report.invariants["trainable"].note
 

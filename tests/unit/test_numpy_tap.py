@@ -74,7 +74,10 @@ def test_a_repeated_tap_is_numbered():
             x = np.tanh(ic.numpy.tap("cell", x @ w, activation=np.tanh, weight=w))
         return x
 
-    assert [s.name for s in trace(forward).sites if s.kind == "linear"] == ["cell", "cell#2", "cell#3"]
+    found = trace(forward)
+    cells = [s for s in found.sites if s.kind == "linear"]
+    assert [s.name for s in cells] == ["cell", "cell#2", "cell#3"]
+    assert {s.weight.name for s in cells} == {"cell.W"} == {p.name for p in found.parameters}
 
 
 @pytest.mark.parametrize(
@@ -364,6 +367,18 @@ def test_a_function_of_one_batch_size():
         return np.tanh(ic.numpy.tap("w", x @ w + offsets, activation="tanh", weight=w))
 
     assert steps(forward).stuck == ()
+
+
+def test_a_cell_is_one_parameter_and_no_copy_of_itself():
+    w, head = drawn(2 * 32, 32), drawn(32, 3)
+
+    def forward(x):
+        h = np.zeros((len(x), 32))
+        for _ in range(2):
+            h = np.tanh(ic.numpy.tap("cell", np.hstack([h, x]) @ w, activation="tanh", weight=w))
+        return ic.numpy.tap("head", h @ head, weight=head)
+
+    assert steps(forward).twins == ()
 
 
 def test_copies_that_are_read_alike_stay_copies():

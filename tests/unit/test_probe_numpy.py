@@ -16,6 +16,7 @@ from pytest_initcheck.probes import numpy_gradients as gradients
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer
 from pytest_initcheck.probes.numpy_sites import columns, moments
 from pytest_initcheck.probes.readouts import readouts
+from pytest_initcheck.trace import Wanted
 
 X = np.random.default_rng(0).standard_normal((64, 16))
 
@@ -159,6 +160,18 @@ def test_the_ratio_of_first_to_last_gradient():
     assert evidence.first_over_last == pytest.approx(3.0)
     alone, _ = gradients.backward(layers[:1], [x], 0, skip_last_phi=False)
     assert math.isnan(alone.first_over_last)
+
+
+def test_a_weight_that_two_layers_share_is_one_parameter():
+    w = np.random.default_rng(2).normal(0, 0.2, (16, 16))
+    model = [(w, None, "tanh"), (w, None, "tanh")]
+    wanted = Wanted(site_gradients=True, steps=True)
+    found = probe.trace(model, Call((X,), {}), mode="train", seed=3, wanted=wanted)
+    assert [p.name for p in found.parameters] == ["0.W"]
+    assert found.training.twins == ()
+    # the closing tanh is passed over, and w is counted twice in the list and once here
+    by_difference, _ = difference_and_common(model, X, readouts((64, 16), 3), True)
+    assert found.parameters[0].gradient == pytest.approx(by_difference / 2, rel=1e-6)
 
 
 def test_a_sequence_is_judged_position_by_position():
