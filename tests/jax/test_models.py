@@ -254,7 +254,13 @@ def test_linen_comes_in_every_form(matched):
         module.bind(variables),
     ]
     found = [probe.trace(form, Call((X,), {}), mode="train", seed=1) for form in forms]
-    assert all(trace.sites == found[0].sites for trace in found)
+    told = [
+        [dataclasses.replace(site, weight=None, bias=None) for site in trace.sites] for trace in found
+    ]
+    assert all(sites == told[0] for sites in told)
+    spelled = [trace.parameters[0].path for trace in found]
+    assert spelled[1] == "params['Dense_0']['bias']"
+    assert {spelled[at] for at in (0, 2, 3)} == {"variables['params']['Dense_0']['bias']"}
 
 
 class WithState(equinox.Module):
