@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ from pytest_initcheck.probes.numpy_holdings import holdings
 from pytest_initcheck.probes.numpy_lists import is_layer_list, layers_of, path_of, run_list
 from pytest_initcheck.probes.numpy_passes import sensitivity, training
 from pytest_initcheck.probes.numpy_runs import Tapped, again, run_plain, seen
-from pytest_initcheck.probes.numpy_sites import Sites, columns, parameter
+from pytest_initcheck.probes.numpy_sites import Sites, columns, dead, parameter
 from pytest_initcheck.probes.numpy_spelling import apply as make_edits
 from pytest_initcheck.probes.numpy_spelling import spell as spell
 from pytest_initcheck.trace import (
@@ -130,21 +130,23 @@ def apply(model: Any, edits: Sequence[Edit], call: Call | None = None) -> None:
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
     with np.errstate(all="ignore"):
         if is_layer_list(model):
-            sites = Sites()
-            return _glimpse(model, run_list(model, call, sites)[0], sites)
+            done = run_list(model, call)
+            pairs = zip(done.layers, done.pre_activations, strict=True)
+            shares = (dead(layer.phi, z) for layer, z in pairs if layer.phi is not None)
+            return _glimpse(model, done.output, shares)
         found = seen(model, call, seed=seed)
         if isinstance(found, NumpyFlow):
             return tracing.glimpse(found, batch=found.batch)
-        return _glimpse(model, found.output, found.sites)
+        return _glimpse(model, found.output, (site.dead for site in found.sites.sites))
 
 
-def _glimpse(model: Any, output: Array, sites: Sites) -> Glimpse:
+def _glimpse(model: Any, output: Array, dead_shares: Iterable[float | None]) -> Glimpse:
     finite = bool(np.isfinite(output).all()) and all(
         bool(np.isfinite(a).all()) for a in _arrays(model).values()
     )
-    dead = any(site.dead == 1 for site in sites.sites)
+    wholly_dead = any(share == 1 for share in dead_shares)
     varies = len(output) < 2 or bool((output != output[:1]).any())
-    return Glimpse(finite and varies and not dead, float(np.mean(np.abs(output) ** 2)))
+    return Glimpse(finite and varies and not wholly_dead, float(np.mean(np.abs(output) ** 2)))
 
 
 def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
@@ -159,8 +161,12 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
 
 def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
     sites = Sites(histograms=wanted.histograms)
-    output, reads, layers = run_list(model, call, sites)
+    done = run_list(model, call)
+    layers, reads = done.layers, done.reads
     x = reads[0]  # as the first layer reads it: whole numbers are a signal there
+    sites.add_input(x)
+    for layer, z in zip(layers, done.pre_activations, strict=True):
+        sites.add_layer(layer.name, z, layer.phi, layer.weight, layer.bias)
     last = len(sites.sites) - 1
     squashing = sites.sites[last].activation in ("sigmoid", "tanh", "log_sigmoid")
     gradient, reason = None, _no_difference([x], len(x))
@@ -172,7 +178,7 @@ def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
     parameters = tuple(replace(p, path=path_of(name)) for name, p in sites.parameters.items())
 
     def rerun(noisy: Call) -> Array:
-        return run_list(model, noisy, Sites())[0]
+        return run_list(model, noisy).output
 
     return Trace(
         FRAMEWORK,
@@ -184,7 +190,7 @@ def _of_list(model: Any, call: Call, seed: int, wanted: Wanted) -> Trace:
         last - 1 if squashing else last,
         gradient,
         () if reason is None else (("gradient", reason),),
-        sensitivity=sensitivity(rerun, call, output, seed) if wanted.noise else None,
+        sensitivity=sensitivity(rerun, call, done.output, seed) if wanted.noise else None,
         training=training(layers, x, seed) if wanted.steps else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.numpy import known_activation
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer
-from pytest_initcheck.probes.numpy_sites import Sites
 
 Array = NDArray[Any]
 NUMBERS = "fciub"
@@ -81,19 +81,31 @@ def path_of(name: str) -> str:
     return f"layers[{index}][{'Wb'.index(which)}]"
 
 
-def run_list(model: Any, call: Call, sites: Sites) -> tuple[Array, list[Array], list[NumpyLayer]]:
-    """Return the output, each layer's input and the layers; the sites are filled."""
+@dataclass(frozen=True)
+class ListPass:
+    """A forward pass: the layers, what each reads, its pre-activation, and the output."""
+
+    layers: list[NumpyLayer]
+    reads: list[Array]
+    pre_activations: list[Array]
+    output: Array
+
+
+def run_list(model: Any, call: Call) -> ListPass:
+    """Run a list of layers.
+
+    Raises ModelError for inputs and layers that do not fit.
+    """
     x = _input(model, call)
-    sites.add_input(x)
-    layers, reads, a = layers_of(model), [], x
+    layers, reads, pre_activations, a = layers_of(model), [], [], x
     for layer in layers:
         if a.shape[-1] != layer.weight.shape[0]:
             raise ModelError(
                 f"layer {layer.name}: W is [in, out] = {layer.weight.shape}, "
                 f"but the layer before has {a.shape[-1]} units"
             )
-        reads.append(a)
         z = a @ layer.weight if layer.bias is None else a @ layer.weight + layer.bias
-        sites.add_layer(layer.name, z, layer.phi, layer.weight, layer.bias)
+        reads.append(a)
+        pre_activations.append(z)
         a = z if layer.phi is None else layer.phi.phi(z)
-    return a, reads, layers
+    return ListPass(layers, reads, pre_activations, a)

@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import steps
 from pytest_initcheck.probes.numpy_gradients import NumpyLayer, backpropagate, pre_activations
-from pytest_initcheck.probes.numpy_sites import same_memory
+from pytest_initcheck.probes.numpy_sites import memory
 from pytest_initcheck.trace import CHAOTIC, FAINT_NOISE, NOISE, Sensitivity, Training
 
 Array = NDArray[Any]
@@ -50,11 +50,11 @@ def training(layers: list[NumpyLayer], x: Array, seed: int) -> Training | None:
 
 def _named(names: Sequence[str], arrays: Sequence[Any]) -> list[tuple[str, Array]]:
     """Name each array, one that two layers share by the first; what is absent has no name."""
+    first: dict[Hashable, str] = {}
     named: list[tuple[str, Array]] = []
     for name, array in zip(names, arrays, strict=True):
         own = np.asarray(array)
-        first = next((known for known, held in named if known and same_memory(held, own)), name)
-        named.append((first if array is not None else "", own))
+        named.append(("" if array is None else first.setdefault(memory(own), name), own))
     return named
 
 

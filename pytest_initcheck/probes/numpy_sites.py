@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,7 +86,8 @@ def parameter(name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Par
     )
 
 
-def _dead(phi: Activation, z: Array) -> float | None:
+def dead(phi: Activation, z: Array) -> float | None:
+    """Return the share of units that no sample activates, None where they have no such notion."""
     if phi.inactive_below is None:
         return None
     units = z.reshape(-1, z.shape[-1])
@@ -98,11 +100,9 @@ def _saturated(phi: Activation, z: Array) -> float | None:
     return float(np.mean(np.abs(z) > phi.saturated_beyond))
 
 
-def same_memory(one: Array, other: Array) -> bool:
-    """Tell whether two arrays are one: the same numbers at the same place, read the same way."""
-    at = (held.__array_interface__["data"][0] for held in (one, other))
-    layouts = ((held.shape, held.strides, held.dtype) for held in (one, other))
-    return len(set(at)) == 1 and len(set(layouts)) == 1
+def memory(array: Array) -> Hashable:
+    """Return what two arrays share that are one: the same numbers at the same place, read alike."""
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
 
 
 @dataclass
@@ -114,6 +114,7 @@ class Sites:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
+    names: dict[Hashable, str] = field(default_factory=dict)
 
     def add_input(self, x: Array) -> None:
         axis = x.shape[-1] if x.ndim > 1 else 1
@@ -157,8 +158,8 @@ class Sites:
 
     def _describe(self, name: str, array: Array, fan_in: int = 0, fan_out: int = 0) -> Parameter:
         """Describe an array; one that is read again, as in each step of a recurrence, is the same."""
-        first = next((known for known, held in self.arrays.items() if same_memory(held, array)), None)
-        if first is not None:
+        first = self.names.setdefault(memory(array) if isinstance(array, np.ndarray) else name, name)
+        if first != name:
             return self.parameters[first]
         described = parameter(name, array, fan_in, fan_out)
         self.parameters[name], self.arrays[name] = described, array
@@ -177,9 +178,9 @@ class Sites:
     ) -> None:
         index = len(self.sites)
         units = int(value.shape[-1]) if value.ndim > 1 else 1
-        saturated = dead = read = None
+        saturated = silent = read = None
         if phi is not None and z is not None:
-            saturated, dead = _saturated(phi, z), _dead(phi, z)
+            saturated, silent = _saturated(phi, z), dead(phi, z)
             read = histogram(z) if self.histograms else None
         activation_name = None if phi is None else phi.name
         self.sites.append(
@@ -193,7 +194,7 @@ class Sites:
                 moments(value),
                 activation_name,
                 saturated,
-                dead,
+                silent,
                 weight,
                 bias,
                 pre_activations=read,

@@ -1,4 +1,4 @@
-"""Tests of this folder need torchvision and timm: ``tox run -e zoo``. They survive no second import."""
+"""Tests of this folder need torchvision and timm: ``tox run -e zoo-torch``. They survive no second import."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest_initcheck as ic
 
 
 def load():
-    path = Path(__file__).parents[1] / "corpus" / "expectations.py"
+    path = Path(__file__).parents[2] / "corpus" / "expectations.py"
     spec = importlib.util.spec_from_file_location("initcheck_corpus_expectations", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
