@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import fnmatch
-import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from pytest_initcheck.console import layout
 from pytest_initcheck.declare import Declaration, Declared
 from pytest_initcheck.errors import VIOLATIONS, ConfigError, InitCheckError, InitCheckWarning
 from pytest_initcheck.model_run import Asker, ModelRun, with_inputs
+from pytest_initcheck.origins import origin
 from pytest_initcheck.parametrize import bound, variants
 from pytest_initcheck.plugin import ENTRY, OPTIONS
 from pytest_initcheck.progress import watching
@@ -300,7 +300,8 @@ class Collection:
             inputs = parse(texts[index] if len(texts) > 1 else texts[0])
         if isinstance(found, Declared):
             return spec, found, with_inputs(found.declaration, inputs)
-        return spec, found, Declaration(is_model=True, inputs=inputs, **_place(found))
+        path, line = origin(found)
+        return spec, found, Declaration(is_model=True, inputs=inputs, path=path, line=line)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> ModelFile | None:
         if file_path.suffix != ".py" or not _matches(file_path, self.files):
@@ -343,13 +344,3 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
 
 def _anchored(pattern: str) -> str:
     return f"*/{pattern}" if "/" in pattern and not pattern.startswith("/") else pattern
-
-
-def _place(found: Any) -> dict[str, Any]:
-    """Return the file and line of a factory, as far as Python knows them."""
-    try:
-        path = inspect.getsourcefile(found)
-        _, line = inspect.getsourcelines(found)
-    except (TypeError, OSError):
-        return {}
-    return {"path": path or "", "line": line}

@@ -361,6 +361,8 @@ class RunOptions:
     files: tuple[str, ...] | None = None
     encoding: str = "utf-8"
     """That of the terminal or file which pytest writes to."""
+    root: Path | None = None
+    """What paths in reports are relative to."""
 
 
 def allow_fields(line: str) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from pytest_initcheck.console import layout
 from pytest_initcheck.declare import Allow, Declared
 from pytest_initcheck.errors import ConfigError, InitCheckWarning, did_you_mean
 from pytest_initcheck.inputs import DEFAULT_BATCH, first_batch, source
+from pytest_initcheck.origins import origin, relative
 from pytest_initcheck.plugin import CURRENT_ITEM, ENTRY, OPTIONS
 from pytest_initcheck.progress import watching
 from pytest_initcheck.report.first_line import headline
@@ -184,6 +186,8 @@ class InitCheck:
         )
         with watching(self._config, item) as watch:
             report = judge(subject, watch)
+        path, line = origin(factory)
+        report = replace(report, path=relative(path, options.root), line=line)
         report, used = without_ini_notes(report, options.allows)
         if "hypothesis" in sys.modules:
             from pytest_initcheck.families import steer

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_initcheck.config import CALL_OPTIONS, RunOptions, check_marker, resolve, selected
 from pytest_initcheck.declare import Allow, Declaration
 from pytest_initcheck.errors import ConfigError
+from pytest_initcheck.origins import relative
 from pytest_initcheck.parametrize import resolved_inputs
 from pytest_initcheck.report.first_line import finding_about, headline, what_first
 from pytest_initcheck.report.layout import LIBRARY, USUAL, Door, Layout
@@ -158,9 +159,14 @@ class ModelRun:
             tries=tries,
         )
         try:
-            return judge(subject, self._watch)
+            report = judge(subject, self._watch)
         except ConfigError as error:
-            return Report(self.id, None, "error", self.options.root_seed, error=str(error))
+            report = Report(self.id, None, "error", self.options.root_seed, error=str(error))
+        return self._placed(report)
+
+    def _placed(self, report: Report) -> Report:
+        path = relative(self.declaration.path, self.options.root)
+        return replace(report, path=path, line=self.declaration.line)
 
     # -- a family --------------------------------------------------------------------------------
 
@@ -197,7 +203,8 @@ class ModelRun:
     def _explored_outcome(self, explored: Explored, invariant: str, asker: Asker) -> Outcome:
         report = explored.report
         if report is None:
-            report = Report(self.id, None, "error", self.options.root_seed, error=explored.error)
+            error = Report(self.id, None, "error", self.options.root_seed, error=explored.error)
+            report = self._placed(error)
         if explored.verdict in ("error", "fail"):
             return self._single_outcome(report, invariant, asker)
         text = headline(report, invariant)

@@ -185,6 +185,7 @@ def _read_options(config: pytest.Config) -> RunOptions:
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),
         files=None if files is None else tuple(files),
         # later on standard output may be captured
+        root=config.rootpath,
         encoding=getattr(sys.stdout, "encoding", None) or "ascii",
     )
 

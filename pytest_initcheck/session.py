@@ -23,7 +23,7 @@ from pytest_initcheck.report.first_line import headline
 from pytest_initcheck.report.layout import Layout
 from pytest_initcheck.report.ledger import Ledger
 from pytest_initcheck.report.prose import plain, wrapped
-from pytest_initcheck.report.result import Report
+from pytest_initcheck.report.result import VERDICT_ORDER, Report
 from pytest_initcheck.report.site_table import site_table
 from pytest_initcheck.report.sparkline import signal
 from pytest_initcheck.report.terminal import cost, first_lines, listing
@@ -35,7 +35,7 @@ _NOTHING_DECLARED = (
     "no model is declared: decorate a function that returns one with @ic.model(inputs=...), in a test "
     "file or models.py, or pass --initcheck-model pkg.mod:name"
 )
-_VERDICTS = ("pass", "fail", "inconclusive", "error")
+_VERDICTS = ("pass", "known", "fail", "inconclusive", "error")
 
 
 class Session:
@@ -232,11 +232,10 @@ def verdicts(models: Iterable[Report]) -> str:
     >>> verdicts([Report("m", None, "pass", 0), Report("n", None, "pass", 0)])
     '2 models: 2 pass'
     """
-    order = ("error", "fail", "inconclusive", "pass")
     worst: dict[str, str] = {}
     for report in models:
         before = worst.get(report.id, report.verdict)
-        worst[report.id] = min(before, report.verdict, key=order.index)
+        worst[report.id] = min(before, report.verdict, key=VERDICT_ORDER.index)
     counts = Counter(worst.values())
     parts = [f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]]
     return f"{len(worst)} model{'s' * (len(worst) != 1)}: {', '.join(parts)}"

@@ -23,6 +23,8 @@ _PAIRS = {
     "fail-tint": ("#fdebe9", "#3b1b19"),
     "inconclusive": ("#7d5200", "#f1c366"),
     "inconclusive-tint": ("#fcf1d9", "#332810"),
+    "known": ("#2f5d73", "#9cc9df"),
+    "known-tint": ("#e6f0f5", "#18292f"),
     "error": ("#84207a", "#e9a6df"),
     "error-tint": ("#f7e7f5", "#341b31"),
     # curves

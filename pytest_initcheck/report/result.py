@@ -9,8 +9,8 @@ from typing import Any
 
 from pytest_initcheck.edits import Edit
 
-VERDICT_ORDER = ("error", "fail", "inconclusive", "pass")
-"""A model's verdict is the worst of its claims, in this order."""
+VERDICT_ORDER = ("error", "fail", "inconclusive", "known", "pass")
+"""A model's verdict is the worst of its claims, in this order; ``known`` fails for kept reasons only."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Finding:
     * ``fixes`` in the order in which they were tried; ``fix`` is the text of the best.
     * ``allow_at`` are the sites at which an allowance takes it back, as a glob; empty where none does;
       ``also_at`` those of the other invariants.
+    * ``severity`` is ``"error"``, ``"warning"``, or ``"known"`` for one that is kept in the baseline,
+      with its ``reason``.
     """
 
     invariant: str
@@ -94,6 +96,7 @@ class Finding:
     fixes: tuple[Fix, ...] = ()
     allow_at: str = ""
     also_at: tuple[str, ...] = ()
+    reason: str = ""
 
     def concerns(self, invariant: str) -> bool:
         """Tell whether this invariant fails, or is undecided, for what the finding is about."""
@@ -120,6 +123,7 @@ class Finding:
             "proof": self.proof,
             "allow_at": self.allow_at,
             "also_at": list(self.also_at),
+            "reason": self.reason or None,
         }
 
 
@@ -234,7 +238,9 @@ class SiteRow:
 class Report:
     """What was measured on one model and what follows from it.
 
-    * ``verdict`` is ``"pass"``, ``"fail"``, ``"inconclusive"`` or ``"error"``.
+    * ``verdict`` is ``"pass"``, ``"known"``, ``"fail"``, ``"inconclusive"`` or ``"error"``.
+    * ``path`` and ``line`` are where its factory stands, relative to the root of the run; "" and 0
+      where that is not known.
     * ``claims`` is how many claims were evaluated, ``error_bound`` the probability that any of them
       fails although a fresh init stays inside the widened limits in 90 % of draws.
     * ``seeds`` is how many initialisations were drawn; ``spread`` the standard deviation over them
@@ -262,11 +268,13 @@ class Report:
     strict: bool = False
     frameworks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    path: str = ""
+    line: int = 0
 
     @property
     def ok(self) -> bool:
-        """Neither failed nor in error; under ``strict`` only a pass is ok."""
-        return self.verdict == "pass" or (self.verdict == "inconclusive" and not self.strict)
+        """Neither failed nor in error; under ``strict`` what is undecided is not ok."""
+        return self.verdict in ("pass", "known") or (self.verdict == "inconclusive" and not self.strict)
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -297,6 +305,8 @@ class Report:
         """Return this model's entry in the JSON report (schema version 1)."""
         return {
             "id": self.id,
+            "path": self.path or None,
+            "line": self.line or None,
             "framework": self.framework,
             "verdict": self.verdict,
             "error": self.error,

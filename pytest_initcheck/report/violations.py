@@ -33,6 +33,6 @@ def violation_of(
         if invariant is None or invariant in (finding.invariant, *finding.also):
             kind = VIOLATIONS[invariant or finding.invariant]
             return kind(render(report, invariant, layout, door), report)
-    if report.strict and invariant is None and report.verdict != "pass":
+    if invariant is None and not report.ok:
         return InitCheckError(render(report, None, layout, door), report)
     return None

@@ -26,6 +26,10 @@ def headline(reports: Iterable[Report]) -> str:
     if counts["pass"] == total:
         whole = "The model starts" if total == 1 else f"All {total} models start"
         return f"{whole} in a trainable place"
+    if counts["pass"] + counts["known"] == total:
+        return (
+            f"{counts['known']} of {total} models fail{'s' * (counts['known'] == 1)} in known ways only"
+        )
     for verdict, one, many in (
         ("fail", "does not start in a trainable place", "do not start in a trainable place"),
         ("error", "could not be judged", "could not be judged"),

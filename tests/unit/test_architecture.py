@@ -19,7 +19,7 @@ PACKAGE = Path(pytest_initcheck.__file__).parent
 ROOT = Path(__file__).parents[2]
 
 LAYERS = (
-    ("errors",),
+    ("errors", "origins"),
     ("config", "activations", "distributions", "edits", "sequential", "trace"),
     ("declare", "inputs", "numpy", "theory"),
     ("initializers", "libraries", "parametrize", "runs"),
