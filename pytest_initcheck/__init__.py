@@ -33,6 +33,7 @@ _HOMES = {
     "errors": (
         "ConfigError",
         "DeadReluViolation",
+        "DriftViolation",
         "FiniteViolation",
         "GradientViolation",
         "InitCheckError",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.engine import check as check
     from pytest_initcheck.errors import ConfigError as ConfigError
     from pytest_initcheck.errors import DeadReluViolation as DeadReluViolation
+    from pytest_initcheck.errors import DriftViolation as DriftViolation
     from pytest_initcheck.errors import FiniteViolation as FiniteViolation
     from pytest_initcheck.errors import GradientViolation as GradientViolation
     from pytest_initcheck.errors import InitCheckError as InitCheckError

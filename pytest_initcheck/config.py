@@ -12,8 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_initcheck.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from pytest_initcheck.baseline import Baseline
 
 _RUNNING = threading.local()
 
@@ -74,6 +78,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
 )
 NAMES: tuple[str, ...] = tuple(row.name for row in INVARIANTS)
+DRIFT = "drift"
+"""What a baseline asks for: no decorator and no limit, its items come with ``--initcheck-baseline``."""
 
 
 @dataclass(frozen=True)
@@ -361,6 +367,7 @@ class RunOptions:
     files: tuple[str, ...] | None = None
     encoding: str = "utf-8"
     """That of the terminal or file which pytest writes to."""
+    baseline: Baseline | None = None
     root: Path | None = None
     """What paths in reports are relative to."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_initcheck.causes import why
-from pytest_initcheck.config import Limits
+from pytest_initcheck.config import DRIFT, Limits
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.evidence import Seen
 from pytest_initcheck.findings import (
@@ -59,7 +59,8 @@ def findings_for(seen: Seen, limits: Limits, bench: Bench, *, built: bool) -> tu
     """Return one finding per cause, and one per invariant that could not be decided."""
     found = _Search(limits, bench).causes_of(seen)
     doubtful = []
-    for invariant in dict.fromkeys(claim.invariant for claim in seen.claims.values()):
+    judged = dict.fromkeys(claim.invariant for claim in seen.claims.values())
+    for invariant in (name for name in judged if name != DRIFT):
         own = [claim for claim in seen.claims.values() if claim.invariant == invariant]
         open_claims = [claim for claim in own if claim.verdict == "inconclusive"]
         if open_claims and not any(claim.verdict == "fail" for claim in own):

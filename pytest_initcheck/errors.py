@@ -54,6 +54,10 @@ class ReproducibleViolation(InitCheckError):
     """The signal's size differs from seed to seed."""
 
 
+class DriftViolation(InitCheckError):
+    """A model's fresh initialisations are no longer those that the baseline has."""
+
+
 class InitializerViolation(InitCheckError):
     """An initialiser does not give the variance, mean or independence that is needed."""
 
@@ -69,6 +73,7 @@ VIOLATIONS: dict[str, type[InitCheckError]] = {
     "symmetry": SymmetryViolation,
     "matched-init": MatchedInitViolation,
     "reproducible": ReproducibleViolation,
+    "drift": DriftViolation,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_initcheck import sequential
-from pytest_initcheck.config import Limits
+from pytest_initcheck.config import DRIFT, Limits
 from pytest_initcheck.costs import costs_of
 from pytest_initcheck.evidence import Claim, Claims, Seen
 from pytest_initcheck.first_wrong import named_site, place_of
@@ -20,10 +20,10 @@ Failing = tuple[str, str | None]
 
 
 def failing(claims: Claims) -> dict[Failing, list[Claim]]:
-    """Return the failed claims by invariant and direction."""
+    """Return the failed claims by invariant and direction; drift has no cause in the model alone."""
     found: dict[Failing, list[Claim]] = {}
     for claim in claims.values():
-        if claim.verdict == "fail":
+        if claim.verdict == "fail" and claim.invariant != DRIFT:
             found.setdefault((claim.invariant, claim.measure.direction), []).append(claim)
     return found
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_initcheck.baseline.applied import asked_of, compared
 from pytest_initcheck.config import (
     CALL_OPTIONS,
     INVARIANTS,
@@ -162,9 +163,11 @@ class InitCheck:
         only = nearest("only", None)
         globs = nearest("ignore_sites", ())
         strict = bool(nearest("strict", options.strict))
+        id = _call_id("" if item is None else item.nodeid, factory, inputs)
+        drawn = _in_property_test()
         subject = Subject(
             factory=factory,
-            id=_call_id("" if item is None else item.nodeid, factory, inputs),
+            id=id,
             inputs=inputs,
             only=None if only is None else selected(only),
             limits=resolve(
@@ -181,13 +184,16 @@ class InitCheck:
             ignore_sites=(globs,) if isinstance(globs, str) else tuple(globs),
             strict=strict,
             loss=nearest("loss", None),
-            tries=not _in_property_test(),
+            tries=not drawn,
             plots=options.html_path is not None,
+            **({} if drawn else asked_of(options.baseline, id)),
         )
         with watching(self._config, item) as watch:
             report = judge(subject, watch)
         path, line = origin(factory)
         report = replace(report, path=relative(path, options.root), line=line)
+        if not drawn:
+            report = compared(options.baseline, report)
         report, used = without_ini_notes(report, options.allows)
         if "hypothesis" in sys.modules:
             from pytest_initcheck.families import steer

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_initcheck.config import CALL_OPTIONS, RunOptions, check_marker, resolve, selected
+from pytest_initcheck.baseline.applied import asked_of, compared
+from pytest_initcheck.config import CALL_OPTIONS, DRIFT, RunOptions, check_marker, resolve, selected
 from pytest_initcheck.declare import Allow, Declaration
 from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.origins import relative
@@ -72,6 +73,7 @@ class ModelRun:
     _error_shown_by: str | None = None
     _watch: Watch | None = None
     statistics: str = ""
+    updating: bool = False
 
     def __post_init__(self) -> None:
         for mark in self.marks:
@@ -84,6 +86,10 @@ class ModelRun:
             ("ini", self.options.limits),
         )
         self.invariants = selected(self.only or None, self.limits)
+        baseline = self.options.baseline
+        self.updating = baseline is not None and baseline.updating
+        if baseline is not None and not self.updating and not self._is_family():
+            self.invariants = (*self.invariants, DRIFT)
 
     def marked(self, keyword: str, otherwise: Any) -> Any:
         """Return what the nearest marker that has this keyword says."""
@@ -146,7 +152,7 @@ class ModelRun:
             id=self.id,
             inputs=inputs,
             example=dict(drawn) or None,
-            only=tuple(self.invariants) if self.only else None,
+            only=tuple(name for name in self.invariants if name != DRIFT) if self.only else None,
             limits=self.limits,
             mode=self.marked("mode", "train") if declaration.mode == "train" else declaration.mode,
             root_seed=self.options.root_seed,
@@ -157,12 +163,18 @@ class ModelRun:
             loss=declaration.loss,
             plots=self.options.html_path is not None,
             tries=tries,
+            **({} if self._is_family() else asked_of(self.options.baseline, self.id)),
         )
         try:
             report = judge(subject, self._watch)
         except ConfigError as error:
             report = Report(self.id, None, "error", self.options.root_seed, error=str(error))
-        return self._placed(report)
+        report = self._placed(report)
+        # what a family keeps is known once its examples have been shrunk
+        return report if self._is_family() and self.updating else self._compared(report)
+
+    def _compared(self, report: Report) -> Report:
+        return compared(self.options.baseline, report, drifts=not self._is_family())
 
     def _placed(self, report: Report) -> Report:
         path = relative(self.declaration.path, self.options.root)
@@ -194,6 +206,11 @@ class ModelRun:
                 strict=self.strict,
             )
         explored = self._family.explore(invariant)
+        if explored.report is not None and self.updating:
+            report = self._compared(explored.report)
+            kept = report.invariants.get(invariant)
+            known = explored.verdict == "fail" and kept is not None and kept.verdict == "known"
+            explored = replace(explored, report=report, verdict="known" if known else explored.verdict)
         self.statistics = explored.statistics
         if explored.report is not None:
             self._add(entry, explored.report)

@@ -27,6 +27,7 @@ from pytest_initcheck.config import (
 from pytest_initcheck.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from pytest_initcheck.baseline import Baseline
     from pytest_initcheck.fixture import InitCheck
     from pytest_initcheck.report.ledger import Entry
 
@@ -35,7 +36,7 @@ CURRENT_ITEM: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 """What an item evaluated, until its test report takes it along."""
 
-_OTHER_INI = ("initcheck_files", "initcheck_batch", "initcheck_allow")
+_OTHER_INI = ("initcheck_files", "initcheck_batch", "initcheck_baseline", "initcheck_allow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,6 +86,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the report as one HTML file with plots (needs the extra 'html')",
     )
     group.addoption(
+        "--initcheck-baseline",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="compare every model with its profile in this file, and keep the findings that it knows",
+    )
+    group.addoption(
+        "--initcheck-update-baseline",
+        action="store_true",
+        default=False,
+        help="write the baseline anew from this run instead of comparing with it",
+    )
+    group.addoption(
         "--initcheck-explain",
         default=None,
         metavar="NAME",
@@ -101,6 +115,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
     )
     parser.addini("initcheck_batch", "samples per probe batch (default 64)", type="int", default=None)
+    parser.addini("initcheck_baseline", "the file of --initcheck-baseline", type="string", default=None)
     parser.addini(
         "initcheck_allow",
         "known deviations, one a line: INVARIANT | SITES | REASON",
@@ -142,7 +157,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"initcheck: {error}") from None
     if on_worker:
         return
-    if options.collect or options.json_path is not None or options.html_path is not None:
+    writes = options.baseline is not None and options.baseline.updating
+    if options.collect or options.json_path is not None or options.html_path is not None or writes:
         _start_session(config)
     else:
         config.pluginmanager.register(_Idle(config), "initcheck-idle")
@@ -185,9 +201,28 @@ def _read_options(config: pytest.Config) -> RunOptions:
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),
         files=None if files is None else tuple(files),
         # later on standard output may be captured
+        baseline=_baseline(config),
         root=config.rootpath,
         encoding=getattr(sys.stdout, "encoding", None) or "ascii",
     )
+
+
+def _baseline(config: pytest.Config) -> Baseline | None:
+    files, updating = config.option.initcheck_baseline, config.option.initcheck_update_baseline
+    if len(files) > 1:
+        raise ConfigError(
+            "--initcheck-baseline was given twice: a run compares with one baseline, or writes it"
+        )
+    of_ini = config.getini("initcheck_baseline")
+    if not (files or of_ini):
+        if updating:
+            raise ConfigError("--initcheck-update-baseline needs --initcheck-baseline FILE")
+        return None
+    from pytest_initcheck.baseline.reading import read
+
+    if files:
+        return read(config.invocation_params.dir / files[0], files[0], updating=updating)
+    return read(config.rootpath / of_ini, of_ini, updating=updating)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:

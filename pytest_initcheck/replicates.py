@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 
 from pytest_initcheck import evidence, probes
+from pytest_initcheck.config import DRIFT
 from pytest_initcheck.declare import Allow
 from pytest_initcheck.errors import ConfigError, ModelError
 from pytest_initcheck.evidence import Claims, Key
 from pytest_initcheck.factory import Seeds, build, canonical, is_factory, number
 from pytest_initcheck.inputs import Call, Source, source
 from pytest_initcheck.invariants import Measure
+from pytest_initcheck.invariants.drift import Drift
 from pytest_initcheck.probes.input_edits import edited
 from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.profiles import FEWEST_INITS, INITS, LayerNumbers, numbers
 from pytest_initcheck.runs import known_linear, nonlinear
 from pytest_initcheck.subject import Evidence, Progress, Subject, Watch
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Trace, Wanted
@@ -36,6 +39,7 @@ MOST_SEEDS = 16
 _REPLICATE_ELEMENTS = 2**26
 _RARE_ELEMENTS = 2**28
 """Elements (parameters and activations) that one replicate, and all rare-event draws, may handle."""
+_PROFILE_ELEMENTS = 2**30
 
 
 def evidence_of(subject: Subject, watch: Watch | None = None) -> Evidence:
@@ -62,7 +66,9 @@ class _Run:
     def __init__(self, subject: Subject, watch: Watch | None) -> None:
         self.subject, self.watch = subject, watch
         self.example = dict(subject.example or {})
-        self.modules = {name: _module(name) for name in subject.invariants}
+        self.modules: dict[str, Any] = {
+            name: _module(name) for name in subject.invariants if name != DRIFT
+        }
         self.wanted = _wanted(self.modules.values(), subject)
         self.seeds = Seeds(subject.root_seed, subject.id, canonical(subject.example))
         self.drawn = 0
@@ -71,6 +77,7 @@ class _Run:
         self.allowed_hits: set[Allow] = set()
         self.fingerprints: dict[tuple[str, ...], int] = {}
         self.lengths: list[float] = []
+        self.numbers: list[dict[str, LayerNumbers]] = []
         self.extremes: dict[str, tuple[float, float]] = {}
         self.per_replicate = 1
         self.source: Source | None = None
@@ -86,6 +93,7 @@ class _Run:
             else:
                 self._replicates()
                 self._rare_events()
+                self._profile()
         return Evidence(
             self.claims,
             self.traces[0],
@@ -94,8 +102,9 @@ class _Run:
             self.extremes,
             tuple(allow for allow in self.subject.allows if allow not in self.allowed_hits),
             built,
-            "inferred" if self.subject.inputs is None else self._source(None).text,
+            self._inputs(),
             self._source(None),
+            tuple(self.numbers),
         )
 
     def first_trace(self) -> Trace:
@@ -263,6 +272,7 @@ class _Run:
                 group.append(trace)
                 if number_of_init == 0:
                     self._check_first(trace)
+                    self._expect()
                     self.per_replicate = self._seeds_per_replicate(trace)
                     group += [self._fresh(k) for k in range(1, self.per_replicate)]
                     break
@@ -277,7 +287,17 @@ class _Run:
         # the guard may have built the model once more and moved the global states
         trace = self._trace(model, replicate)
         self.traces = [*self.traces[:1], trace]
+        if self.subject.profiling:
+            self.numbers.append(numbers(trace))
         return trace
+
+    def _expect(self) -> None:
+        """Compare with the baseline: the inputs are known now."""
+        if self.subject.expected is not None:
+            self.modules[DRIFT] = Drift(self.subject.expected, self._inputs())
+
+    def _inputs(self) -> str:
+        return "inferred" if self.subject.inputs is None else self._source(None).text
 
     def _seeds_per_replicate(self, trace: Trace) -> int:
         wanted: int = max(
@@ -355,6 +375,14 @@ class _Run:
             key: replace(claim, ended_early=True) if claim.fatal and claim.open else claim
             for key, claim in self.claims.items()
         }
+
+    def _profile(self) -> None:
+        """Draw on until there are enough initialisations for a profile."""
+        affordable = _PROFILE_ELEMENTS // max(self.traces[0].elements, 1)
+        wanted = min(INITS, max(affordable, FEWEST_INITS)) if self.subject.profiling else 0
+        first = self.drawn
+        for k in range(first, first + wanted - len(self.numbers)):
+            self.numbers.append(numbers(self._trace(self._model(k), k, NOTHING_MORE)))
 
     def _clean_inits(self) -> int:
         affordable = _RARE_ELEMENTS // max(self.traces[0].elements, 1)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pytest_initcheck.config import NAMES
+from pytest_initcheck.config import DRIFT, NAMES
 from pytest_initcheck.report.course import Course
 
-_OF_A_MODEL = re.compile(rf"::({'|'.join(NAMES)})(\[.*)?")
+_OF_A_MODEL = re.compile(rf"::({'|'.join((*NAMES, DRIFT))})(\[.*)?")
 
 
 class RunCourse:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from pytest_initcheck.baseline.updating import gone, told, updated
+from pytest_initcheck.baseline.writing import text
 from pytest_initcheck.collection import MODELS_SEEN
 from pytest_initcheck.config import RunOptions
 from pytest_initcheck.console import Painted, layout, write
@@ -49,7 +51,9 @@ class Session:
         self.written: list[str] = []
         self.course = RunCourse()
         config.pluginmanager.register(self.course, "initcheck-course")
-        for option, path in self._files():
+        baseline = self.options.baseline
+        to_write = [("--initcheck-baseline", baseline.path)] if baseline and baseline.updating else []
+        for option, path in (*self._files(), *to_write):
             try:
                 check_writable(path)
             except OSError as error:
@@ -98,8 +102,26 @@ class Session:
                 self.written.append(f"the report could not be written to {path}: {reason}")
             else:
                 self.written.append(f"report: {path}")
+        self._update_baseline(session, course)
         if self.written and not course.complete:
             self.written.append(f"the report is of an incomplete run: {plain(course.sentence)}")
+
+    def _update_baseline(self, session: pytest.Session, course: Course) -> None:
+        baseline = self.options.baseline
+        if baseline is None or not baseline.updating:
+            return
+        if not course.complete:
+            self.written.append(f"the baseline {baseline.shown} was not written: the run is incomplete")
+            return
+        after = updated(baseline, self.ledger.whole)
+        try:
+            write_whole(baseline.path, text(after))
+        except OSError as error:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            reason = error.strerror or error
+            self.written.append(f"the baseline could not be written to {baseline.shown}: {reason}")
+        else:
+            self.written.append(told(baseline, after))
 
     def _write(self, option: str, path: Path, course: Course) -> None:
         models, claims = self.ledger.models, self.ledger.claims
@@ -131,6 +153,7 @@ class Session:
             yield from summary(models, self.ledger.failed, self.options, layout)
             for line in self._idle_allows(models):
                 yield from wrapped(line, layout.columns, rest="  ")
+            yield from self._gone_models(layout)
         if models:
             counted = self.ledger.declared
             if counted:
@@ -139,6 +162,18 @@ class Session:
                 yield claims(self.ledger.claims)
             yield from wrapped(bound(self.ledger.claims), layout.columns)
         yield from self.written
+
+    def _gone_models(self, layout: Layout) -> Iterator[str]:
+        """Only a run that was given whole files can tell that a model is gone."""
+        baseline, option = self.options.baseline, self.config.option
+        narrowed = option.keyword or option.markexpr or getattr(option, "lf", False) or option.deselect
+        if baseline is None or narrowed or any("::" in arg for arg in self.config.args):
+            return
+        ids = [report.id for report in self.ledger.whole]
+        lost = gone(baseline, ids, (id.partition("::")[0] for id in self.course.collected or ()))
+        yield from listing(
+            "gone", (f"{id}: remove its table from {baseline.shown}" for id in lost), layout
+        )
 
     def _idle_allows(self, models: Iterable[Report]) -> Iterator[str]:
         if all(report.error is not None for report in models):
@@ -179,6 +214,7 @@ def summary(
             told = is_wrong and layout.detail != "line"
             yield from _model(report, layout, table=options.show_all and not told)
     yield from listing("inconclusive", _results(models, "inconclusive", layout), layout)
+    yield from listing("known", _known(models), layout)
     yield from listing("vacuous, not tested", _results(models, "vacuous", layout), layout)
     yield from listing("skipped", _skipped(models), layout)
     yield from listing("notes", dict.fromkeys(_notes(models, layout)), layout)
@@ -211,6 +247,16 @@ def _notes(models: Iterable[Report], layout: Layout) -> Iterator[str]:
                 # a pass of which a part could not be tested, or was allowed
                 yield headline(report, name, layout.columns - 2, path=True)
         yield from (plain(f"{report.id}: {note}") for note in report.notes)
+
+
+def _known(models: Iterable[Report]) -> Iterator[str]:
+    for report in models:
+        for finding in report.findings:
+            if finding.severity == "known":
+                place = f"{finding.site}: " if finding.site else ""
+                yield plain(
+                    f"{finding.invariant} at {report.id}  {place}{finding.message} ({finding.reason})"
+                )
 
 
 def _skipped(models: Iterable[Report]) -> Iterator[str]:
@@ -264,7 +310,7 @@ def bound(count: int) -> str:
 
 
 def _is_bad(line: str) -> bool:
-    return line.startswith("the report could not")
+    return line.startswith(("the report could not", "the baseline could not", "the baseline was not"))
 
 
 def _is_doubtful(line: str) -> bool:

@@ -9,8 +9,9 @@ from itertools import pairwise
 from pytest_initcheck import theory
 from pytest_initcheck.activations import activation
 from pytest_initcheck.invariants.length_map import matched_lengths
+from pytest_initcheck.profiles import gains
 from pytest_initcheck.report.result import PreActivations, SiteRow
-from pytest_initcheck.runs import LINEAR, Layer, Run, runs, signal_path
+from pytest_initcheck.runs import Layer, Run, runs, signal_path
 from pytest_initcheck.trace import Site, Trace
 
 _PASSED_ON = ("activation", "cast", "pool", "slice")
@@ -28,7 +29,7 @@ def rows(
 
     * ``first_wrong`` is the name of the site to mark, ``extremes`` as in the evidence.
     """
-    gains = _gains(trace)
+    ratios = gains(trace)
     expected = expected_lengths(trace) if plots else {}
     return tuple(
         SiteRow(
@@ -38,7 +39,7 @@ def rows(
             batch_variance=site.value.batch_variance,
             saturated=site.saturated,
             dead=site.dead,
-            gain=gains.get(site.index),
+            gain=ratios.get(site.index),
             non_finite=not (site.value.finite and math.isfinite(site.value.second_moment)),
             first_wrong=site.name == first_wrong,
             kind=site.kind,
@@ -51,24 +52,6 @@ def rows(
         )
         for site in trace.sites
     )
-
-
-def _gains(trace: Trace) -> dict[int, float]:
-    """Return each linear site's second moment over that of the linear site before it."""
-    gains: dict[int, float] = {}
-    before: dict[int, float] = {}
-    for site in trace.sites:
-        upstream = [before[read] for read in site.reads if read in before]
-        moment = site.value.second_moment
-        if site.kind in LINEAR:
-            if upstream and upstream[0] > 0 and math.isfinite(moment):
-                gains[site.index] = moment / upstream[0]
-            before[site.index] = moment
-        elif site.kind == "input":
-            before[site.index] = moment
-        elif upstream:
-            before[site.index] = upstream[0]
-    return gains
 
 
 def _pre_activations(site: Site) -> PreActivations | None:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_initcheck.config import Limits, resolve, selected
+from pytest_initcheck.config import DRIFT, Limits, resolve, selected
 from pytest_initcheck.declare import Allow
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.evidence import Seen
 from pytest_initcheck.inputs import DEFAULT_BATCH, Source
+from pytest_initcheck.profiles import LayerNumbers, Profile
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Subject:
     * ``edits`` are made of every initialisation and of its inputs: a fix that is tried.
     * ``tries``: whether a failure's fixes are tried.
     * ``plots``: whether what only plots show is measured.
+    * ``expected`` is the profile to compare with, of the file ``baseline``; ``profiling``: whether the
+      model's own is measured.
     """
 
     factory: Any
@@ -38,11 +41,15 @@ class Subject:
     edits: tuple[Edit, ...] = ()
     tries: bool = True
     plots: bool = False
+    expected: Profile | None = None
+    baseline: str = ""
+    profiling: bool = False
 
     @property
     def invariants(self) -> tuple[str, ...]:
         """The invariants to judge."""
-        return selected(self.only, self.limits)
+        chosen = selected(self.only, self.limits)
+        return chosen if self.expected is None else (*chosen, DRIFT)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,8 @@ class Evidence(Seen):
     """What the replicates of one subject showed.
 
     ``lengths`` has the output's second moment per trace, ``extremes`` the lowest and the highest second
-    moment that a site of this name had in any trace, ``source`` what the inputs were drawn from.
+    moment that a site of this name had in any trace, ``source`` what the inputs were drawn from,
+    ``numbers`` what a profile is made of.
     """
 
     seeds: int
@@ -60,6 +68,7 @@ class Evidence(Seen):
     built: bool
     inputs: str
     source: Source
+    numbers: tuple[Mapping[str, LayerNumbers], ...] = ()
 
 
 @dataclass(frozen=True)

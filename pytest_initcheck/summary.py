@@ -8,16 +8,25 @@ import sys
 
 from pytest_initcheck import sequential
 from pytest_initcheck.choices import notes_on
-from pytest_initcheck.config import Limits
+from pytest_initcheck.config import DRIFT, Limits
 from pytest_initcheck.diagnosis import Bench, findings_for
+from pytest_initcheck.drift import drift_findings, notes_on_drift
 from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
+from pytest_initcheck.profiles import profile
 from pytest_initcheck.replicates import CLEAN_INITS
 from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report
 from pytest_initcheck.site_rows import rows
 from pytest_initcheck.subject import Evidence, Subject
 from pytest_initcheck.trace import CHAOTIC
 
+_COMPANY = {
+    "torch": ("torch",),
+    "jax": ("jax", "flax", "equinox", "haiku"),
+    "keras": ("keras", "torch", "jax", "tensorflow"),
+    "numpy": ("numpy",),
+}
+"""What a model of a framework may depend on, of what its process has imported."""
 _FRAMEWORKS = ("torch", "jax", "flax", "equinox", "haiku", "keras", "tensorflow", "numpy")
 
 
@@ -32,6 +41,15 @@ def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
     """Return the Report that this evidence gives; fixes are tried on the bench."""
     trace, claims = evidence.trace, evidence.claims
     findings = findings_for(evidence, subject.limits, bench, built=evidence.built)
+    versions, spread = framework_versions(), _spread(evidence.lengths)
+    own = {name: versions[name] for name in _COMPANY.get(trace.framework, ()) if name in versions}
+    drift_notes: tuple[str, ...] = ()
+    if subject.expected is not None and not evidence.built:
+        findings += drift_findings(evidence, subject.expected, own, subject.baseline)
+        drift_notes = notes_on_drift(evidence, subject.expected, evidence.inputs, subject.baseline)
+    measured = None
+    if evidence.numbers:
+        measured = profile(evidence.numbers, inputs=evidence.inputs, spread=spread, versions=own)
     results = {name: _result(name, claims, subject.limits) for name in subject.invariants}
     verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
@@ -52,11 +70,13 @@ def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
         seeds=evidence.seeds,
         claims=judged,
         error_bound=judged * sequential.claim_error_bound(),
-        spread=_spread(evidence.lengths),
+        spread=spread,
         strict=subject.strict,
-        frameworks=framework_versions(),
+        frameworks=versions,
+        profile=measured,
         notes=(
             *notes_on(trace),
+            *drift_notes,
             *(
                 f"allow({a.invariant!r}, at={a.at!r}) matches nothing; remove it ({a.reason})"
                 for a in evidence.unmatched
@@ -108,6 +128,7 @@ _NOT_APPLICABLE = {
     "symmetry": "no weight matrix was seen",
     "matched-init": "no weight layer but the head was seen",
     "reproducible": "the output was not seen",
+    DRIFT: "no layer can be compared with the baseline",
 }
 
 

@@ -24,7 +24,7 @@ _MEASURED_ELEMENTS = 2**26
 def bench_for(subject: Subject, evidence: Evidence, watch: Watch | None = None) -> Bench:
     """Return what a diagnosis of this evidence may use; without ``subject.tries`` it tries nothing."""
     # an iterator gives its first batch only once, so the source is the one that was drawn from
-    again = replace(subject, inputs=evidence.source, plots=False)
+    again = replace(subject, inputs=evidence.source, plots=False, expected=None, profiling=False)
 
     def retry(edits: tuple[Edit, ...]) -> Seen | str:
         try:

@@ -182,6 +182,11 @@ class Ledger:
         return sum(self._claims.values())
 
     @property
+    def whole(self) -> tuple[Report, ...]:
+        """Every model's report with all that was judged, by id."""
+        return tuple(self._reports[key] for key in sorted(self._reports))
+
+    @property
     def declared(self) -> tuple[Report, ...]:
         """The reports of collected models, without those of fixture calls."""
         return tuple(report for report in self.models if report.id in self._asked)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_initcheck.edits import Edit
+from pytest_initcheck.profiles import Profile
 
 VERDICT_ORDER = ("error", "fail", "inconclusive", "known", "pass")
 """A model's verdict is the worst of its claims, in this order; ``known`` fails for kept reasons only."""
@@ -241,6 +242,7 @@ class Report:
     * ``verdict`` is ``"pass"``, ``"known"``, ``"fail"``, ``"inconclusive"`` or ``"error"``.
     * ``path`` and ``line`` are where its factory stands, relative to the root of the run; "" and 0
       where that is not known.
+    * ``profile`` is there where a baseline is written.
     * ``claims`` is how many claims were evaluated, ``error_bound`` the probability that any of them
       fails although a fresh init stays inside the widened limits in 90 % of draws.
     * ``seeds`` is how many initialisations were drawn; ``spread`` the standard deviation over them
@@ -270,6 +272,7 @@ class Report:
     notes: tuple[str, ...] = ()
     path: str = ""
     line: int = 0
+    profile: Profile | None = None
 
     @property
     def ok(self) -> bool:
