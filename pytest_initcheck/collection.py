@@ -81,7 +81,10 @@ class InvariantItem(pytest.Item):
             for item in self.session.items
             if isinstance(item, InvariantItem) and item.run is self.run
         }
-        return Asker(self.nodeid, layout(self.config), self._door(), others, watch)
+        door, baseline = self._door(), self.config.stash[OPTIONS].baseline
+        if baseline is not None and not baseline.updating:
+            door = door.comparing(baseline.shown)
+        return Asker(self.nodeid, layout(self.config), door, others, watch)
 
     def _door(self) -> Door:
         options = self.config.stash[OPTIONS]

@@ -139,7 +139,7 @@ def notes_on_drift(seen: Seen, expected: Profile, inputs: str, baseline: str) ->
         new, gone = (_listed(names) for names in changed)
         parts = [f"{text} {what}" for text, what in ((new, "new"), (gone, "gone or changed")) if text]
         found.append(
-            f"the layers are not those of {baseline} ({'; '.join(parts)}): gains are not compared; "
+            f"the layers are not those of {baseline} ({'; '.join(parts)}), so nothing is compared; "
             "write the baseline anew"
         )
     return tuple(found)

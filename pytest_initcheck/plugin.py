@@ -14,6 +14,7 @@ import pytest
 
 from pytest_initcheck.config import (
     CALL_OPTIONS,
+    DRIFT,
     LIMITS,
     NAMES,
     RunOptions,
@@ -103,7 +104,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         metavar="NAME",
         help="print what an invariant means, its limit, its theory and its typical causes, and exit: "
-        + ", ".join(NAMES),
+        + ", ".join((*NAMES, DRIFT)),
     )
     for row in LIMITS:
         default = "" if row.default is None else f" (default {row.default:g})"
@@ -132,7 +133,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     from pytest_initcheck.console import explain
 
     try:
-        explain(config, invariant_name(asked))
+        explain(config, DRIFT if asked == DRIFT else invariant_name(asked))
     except ConfigError as error:
         raise pytest.UsageError(f"initcheck: --initcheck-explain: {error}") from None
     return pytest.ExitCode.OK

@@ -5,10 +5,10 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from pytest_initcheck.config import INVARIANTS, LIMITS, Invariant, Limit
-from pytest_initcheck.explain import signals, units
+from pytest_initcheck.config import DRIFT, INVARIANTS, LIMITS, Invariant, Limit
+from pytest_initcheck.explain import drift, signals, units
 from pytest_initcheck.explain.explanation import Cause, Explanation
 from pytest_initcheck.report.prose import LEAST_WIDTH, wrapped
 
@@ -39,6 +39,9 @@ def explained(name: str, width: int = 80) -> Iterator[str]:
     >>> next(explained("variance"))
     'variance: the signal neither vanishes nor explodes with depth'
     """
+    if name == DRIFT:
+        yield from _drift(max(width, LEAST_WIDTH))
+        return
     row = next(each for each in INVARIANTS if each.name == name)
     found = next(each for each in EXPLANATIONS if each.invariant == name)
     limits = [limit for limit in LIMITS if limit.invariant == name]
@@ -52,17 +55,36 @@ def explained(name: str, width: int = 80) -> Iterator[str]:
         line = f"{limit.keyword}: {limit.help} (default {_default(limit)})"
         yield from wrapped(line, width, _INDENT, _INDENT * 2)
     yield from _part(f"theory (docs/principles.md {', '.join(found.principles)})", found.theory, width)
-    for source in found.sources:
-        yield from wrapped(source, width, "  - ", "    ")
-    yield from _part("typical causes, and their fixes", "", width)
-    for cause in found.causes:
-        yield from wrapped(cause.what, width, "  - ", "    ")
-        yield f"      {cause.fix}"
+    yield from _sources_and_causes(found.sources, found.causes, width)
     yield from _part("how to ask for it, or set its limit" if limits else "how to ask for it", "", width)
     yield from (f"{_INDENT}{line}" for line in _asking(row, limits))
     yield from _part("how to allow a known deviation", f"where {found.allow_when}:", width)
     yield f'  @ic.allow("{name}", at="{found.allow_at}", reason="...")'
     yield f"  initcheck_allow = {name} | {found.allow_at} | ..."
+
+
+def _drift(width: int) -> Iterator[str]:
+    yield from wrapped(f"{DRIFT}: {drift.ASSERTS}", width, rest=_INDENT)
+    yield from _part("why it matters", drift.MATTERS, width)
+    yield from _part("when it fails", drift.JUDGED, width)
+    yield from _part("theory", drift.THEORY, width)
+    yield from _sources_and_causes(drift.SOURCES, drift.CAUSES, width)
+    yield from _part("how to ask for it", "", width)
+    yield f"{_INDENT}pytest --initcheck --initcheck-baseline FILE --initcheck-update-baseline"
+    yield f"{_INDENT}pytest --initcheck --initcheck-baseline FILE"
+    yield f"{_INDENT}initcheck_baseline = FILE"
+    yield from _part("how to keep a known one", "a line of the model's table in FILE:", width)
+    known = 'invariant = "drift", site = "features.4", direction = "down"'
+    yield f'{_INDENT}known = [{{ {known}, reason = "..." }}]'
+
+
+def _sources_and_causes(sources: Iterable[str], causes: Iterable[Cause], width: int) -> Iterator[str]:
+    for source in sources:
+        yield from wrapped(source, width, "  - ", "    ")
+    yield from _part("typical causes, and their fixes", "", width)
+    for cause in causes:
+        yield from wrapped(cause.what, width, "  - ", "    ")
+        yield f"      {cause.fix}"
 
 
 def _part(heading: str, text: str, width: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_initcheck.report.prose import LEAST_WIDTH
 
@@ -53,6 +53,15 @@ class Door:
         """
         before, after = self.repeat
         return f"{before}{seed}{after}"
+
+    def comparing(self, baseline: str) -> Door:
+        """Return this door for a check that compares with a baseline.
+
+        >>> door_of_item("m.py::net::drift").comparing("b.toml").repeated(0)
+        'pytest m.py::net::drift --initcheck --initcheck-seed 0 --initcheck-baseline b.toml'
+        """
+        before, after = self.repeat
+        return replace(self, repeat=(before, f"{after} --initcheck-baseline {shlex.quote(baseline)}"))
 
     def allowed(self, deviations: Iterable[tuple[str, str]]) -> list[str]:
         """Return the lines that allow these deviations: invariants and sites, ``"*"`` being all.
