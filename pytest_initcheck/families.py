@@ -201,7 +201,7 @@ def _explored(report: Report | None, invariant: str, seen: Mapping[str, Report])
             if invariant in each.invariants and each.invariants[invariant].verdict == verdict
         )
 
-    undecided, vacuous = having("inconclusive"), having("vacuous")
+    undecided, vacuous, known = having("inconclusive"), having("vacuous"), having("known")
     if report is None:
         return Explored(None, "error", error="no example could be drawn")
     if report.error is not None:
@@ -210,6 +210,8 @@ def _explored(report: Report | None, invariant: str, seen: Mapping[str, Report])
         verdict = "fail"
     elif undecided:
         verdict = "inconclusive"
+    elif known:
+        report, verdict = seen[known[0]], "known"
     else:
         # a family passes if any example could be judged
         verdicts = {each.invariants[invariant].verdict for each in seen.values()}

@@ -11,7 +11,7 @@ MATTERS = (
 )
 JUDGED = (
     "With --initcheck-baseline FILE. It fails when a layer's gain, or the root mean square of its "
-    "weight or of its bias lies outside the band of the initialisations that the profile was made of, in "
+    "weight or of its bias lies outside the band of the initialisations that its profile is made of, in "
     "13 replicates more than not. A model with other layers is not compared, one with other inputs "
     "without its gains, and both are noted. Families have no profile."
 )
