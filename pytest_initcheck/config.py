@@ -361,6 +361,7 @@ class RunOptions:
     show_all: bool = False
     json_path: Path | None = None
     html_path: Path | None = None
+    sarif_path: Path | None = None
     limits: Mapping[str, Setting] = field(default_factory=dict)
     batch: int | None = None
     allows: tuple[tuple[str, str, str], ...] = ()
@@ -370,6 +371,12 @@ class RunOptions:
     baseline: Baseline | None = None
     root: Path | None = None
     """What paths in reports are relative to."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the run leaves a file behind."""
+        updating = self.baseline is not None and self.baseline.updating
+        return updating or any((self.json_path, self.html_path, self.sarif_path))
 
 
 def allow_fields(line: str) -> tuple[str, str, str]:

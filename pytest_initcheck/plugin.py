@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,6 +88,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the report as one HTML file with plots (needs the extra 'html')",
     )
     group.addoption(
+        "--initcheck-sarif",
+        default=None,
+        metavar="PATH",
+        help="write the findings as SARIF 2.1.0, which code hosts show as annotations of a change",
+    )
+    group.addoption(
         "--initcheck-baseline",
         action="append",
         default=[],
@@ -158,8 +165,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"initcheck: {error}") from None
     if on_worker:
         return
-    writes = options.baseline is not None and options.baseline.updating
-    if options.collect or options.json_path is not None or options.html_path is not None or writes:
+    if options.collect or options.writes:
         _start_session(config)
     else:
         config.pluginmanager.register(_Idle(config), "initcheck-idle")
@@ -186,7 +192,10 @@ def _read_options(config: pytest.Config) -> RunOptions:
         raise ConfigError(f"initcheck_batch must be at least 2, got {batch}")
     files = config.getini("initcheck_files")
     here = config.invocation_params.dir
-    json_path, html_path = asked.initcheck_json, asked.initcheck_html
+
+    def path(name: str | None) -> Path | None:
+        return None if name is None else here / name
+
     return RunOptions(
         collect=bool(asked.initcheck or asked.initcheck_only or specs),
         only=asked.initcheck_only,
@@ -195,8 +204,9 @@ def _read_options(config: pytest.Config) -> RunOptions:
         root_seed=root_seed,
         strict=asked.initcheck_strict,
         show_all=asked.initcheck_show == "all",
-        json_path=None if json_path is None else here / json_path,
-        html_path=None if html_path is None else here / html_path,
+        json_path=path(asked.initcheck_json),
+        html_path=path(asked.initcheck_html),
+        sarif_path=path(asked.initcheck_sarif),
         limits=limits,
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),

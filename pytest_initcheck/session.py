@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,11 +15,13 @@ import pytest
 from pytest_initcheck.baseline.updating import gone, told, updated
 from pytest_initcheck.baseline.writing import text
 from pytest_initcheck.collection import MODELS_SEEN
-from pytest_initcheck.config import RunOptions
+from pytest_initcheck.config import DRIFT, NAMES, RunOptions
 from pytest_initcheck.console import Painted, layout, write
 from pytest_initcheck.errors import ConfigError
+from pytest_initcheck.explain import explained
+from pytest_initcheck.origins import relative
 from pytest_initcheck.plugin import OPTIONS
-from pytest_initcheck.report import html, json
+from pytest_initcheck.report import github, html, json, sarif
 from pytest_initcheck.report.course import Course
 from pytest_initcheck.report.files import check_writable, write_whole
 from pytest_initcheck.report.first_line import headline
@@ -70,6 +73,7 @@ class Session:
         asked = (
             ("--initcheck-json", self.options.json_path),
             ("--initcheck-html", self.options.html_path),
+            ("--initcheck-sarif", self.options.sarif_path),
         )
         return [(option, path) for option, path in asked if path is not None]
 
@@ -103,8 +107,22 @@ class Session:
             else:
                 self.written.append(f"report: {path}")
         self._update_baseline(session, course)
+        self._write_step_summary(course)
         if self.written and not course.complete:
             self.written.append(f"the report is of an incomplete run: {plain(course.sentence)}")
+
+    def _write_step_summary(self, course: Course) -> None:
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not (path and self.ledger.models):
+            return
+        claims = self.ledger.claims
+        bound = claims * claim_error_bound()
+        told = github.step_summary(self.ledger.models, claims=claims, bound=bound, course=course)
+        try:
+            with Path(path).open("a", encoding="utf-8") as summary:
+                summary.write(told)
+        except OSError as error:
+            self.written.append(f"GITHUB_STEP_SUMMARY could not be written: {error.strerror or error}")
 
     def _update_baseline(self, session: pytest.Session, course: Course) -> None:
         baseline = self.options.baseline
@@ -128,13 +146,22 @@ class Session:
         seed = self.options.root_seed
         if option == "--initcheck-json":
             json.write(path, json.document(models, root_seed=seed, claims=claims, course=course))
-        else:
+        elif option == "--initcheck-html":
             write_whole(path, html.page(models, root_seed=seed, claims=claims, course=course))
+        else:
+            inipath = self.config.inipath
+            elsewhere = relative(str(inipath or ""), self.config.rootpath)
+            helps = {name: "\n".join(explained(name)) for name in (*NAMES, DRIFT)}
+            found = sarif.document(models, helps, root_seed=seed, course=course, elsewhere=elsewhere)
+            json.write(path, found)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.config.option.collectonly:
             return
         broken = bool(terminalreporter.stats.get("error"))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in github.commands(self.ledger.models):
+                terminalreporter.write_line(line)
         lines = list(self._summary(layout(self.config), broken=broken))
         if lines:
             terminalreporter.section("initcheck")

@@ -53,6 +53,16 @@ def document(
     return found
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of :func:`document` (draft 2020-12).
+
+    >>> schema()["properties"]["schema_version"]
+    {'const': 1}
+    """
+    found: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
+    return found
+
+
 def _model(report: Report) -> dict[str, Any]:
     """Return a model's entry; a site whose statistics overflowed is not finite either."""
     found = report.to_dict()
