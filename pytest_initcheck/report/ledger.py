@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_initcheck.report.prose import plain
 from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
 
 MOST_REPORTS = 100
@@ -39,9 +40,9 @@ def pack(value: Any) -> Any:
         return [pack(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()  # a numpy scalar
-    for plain in (bool, int, float, str):
-        if isinstance(value, plain):
-            return plain(value)
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
     return None if value is None else str(value)
 
 
@@ -125,7 +126,12 @@ class Entry:
             ("initcheck_verdict", result.verdict if result is not None else report.verdict),
             ("initcheck_replicates", result.replicates if result is not None else report.replicates),
         ]
+        if report.framework is not None:
+            found.append(("initcheck_framework", report.framework))
         finding = first_finding(report, self.invariant)
+        if finding is not None:
+            told = {"site": finding.site, "cause": finding.kind, "reason": finding.reason}
+            found += [(f"initcheck_{name}", plain(text)) for name, text in told.items() if text]
         if finding is not None and finding.value is not None:
             found.append(("initcheck_value", float(finding.value)))
         limit = finding.limit if finding is not None else result.limit if result is not None else None

@@ -31,7 +31,11 @@ def test_small_values_of_items_and_fixture_calls(project):
     assert int(found["saturation"]["initcheck_replicates"]) >= 13
     assert float(found["saturation"]["initcheck_value"]) > 0.5
     assert found["saturation"]["initcheck_limit"] == "0..0.2"
+    assert found["saturation"]["initcheck_site"] == "0"
+    assert found["saturation"]["initcheck_cause"] == "init gain"
+    assert found["saturation"]["initcheck_framework"] == "numpy"
     assert found["finite"]["initcheck_verdict"] == "pass"
+    assert "initcheck_site" not in found["finite"]
     assert found["test_fixture"]["initcheck_verdict"] == "pass"
 
 

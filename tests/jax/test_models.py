@@ -75,7 +75,7 @@ def test_a_layer_that_saturates_is_named(library, network):
     assert LAYER[library] in (report.findings[0].site or ""), str(report)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", ["linen", "plain"])
 def test_a_layer_of_zeros_fails(library, network):
     made = network(library, gains(2.0, 0.0), jax.nn.relu)
     report = ic.check(made, inputs=ic.normal(WIDTH))

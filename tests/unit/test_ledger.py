@@ -101,6 +101,7 @@ def test_properties_are_small_plain_values():
     assert entry.properties() == [
         ("initcheck_verdict", "fail"),
         ("initcheck_replicates", 13),
+        ("initcheck_framework", "numpy"),
         ("initcheck_value", 3.0),
         ("initcheck_limit", "..2"),
     ]
