@@ -42,7 +42,9 @@ def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
     trace, claims = evidence.trace, evidence.claims
     findings = findings_for(evidence, subject.limits, bench, built=evidence.built)
     versions, spread = framework_versions(), _spread(evidence.lengths)
-    own = {name: versions[name] for name in _COMPANY.get(trace.framework, ()) if name in versions}
+    company = _COMPANY.get(trace.framework, ())
+    # a build for another device is the same version
+    own = {name: versions[name].partition("+")[0] for name in company if name in versions}
     drift_notes: tuple[str, ...] = ()
     if subject.expected is not None and not evidence.built:
         findings += drift_findings(evidence, subject.expected, own, subject.baseline)

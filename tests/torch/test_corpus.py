@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ def load():
 
 
 expectations = load()
+SCHEMAS = runpy.run_path(str(PATH.parents[1] / "schemas.py"))
 CASES = [case for case in expectations.load_cases() if not case.needs]
 
 
@@ -50,6 +52,7 @@ def check(case):
 def test_a_good_model_passes(case):
     report = check(case)
     assert report.verdict == "pass", str(report)
+    SCHEMAS["validate"](report)
 
 
 @named("bad")
@@ -57,6 +60,7 @@ def test_a_bad_model_fails_for_its_reason(case):
     report = check(case)
     assert report.verdict == "fail", str(report)
     assert expectations.is_right(case, report), str(report)
+    SCHEMAS["validate"](report)
 
 
 def test_the_corpus_is_whole():

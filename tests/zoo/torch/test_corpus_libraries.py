@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def load():
 
 
 expectations = load()
+SCHEMAS = runpy.run_path(str(Path(__file__).parents[2] / "schemas.py"))
 CASES = [case for case in expectations.load_cases() if case.needs]
 
 
@@ -32,3 +34,4 @@ def test_a_good_model_passes(case, monkeypatch):
     inputs = expectations.inputs_of(case)
     report = ic.check(case.factory, inputs=inputs, id=case.name, mode=case.mode)
     assert expectations.is_right(case, report), str(report)
+    SCHEMAS["validate"](report)
