@@ -355,6 +355,7 @@ class RunOptions:
     show_all: bool = False
     json_path: Path | None = None
     html_path: Path | None = None
+    sarif_path: Path | None = None
     limits: Mapping[str, Setting] = field(default_factory=dict)
     batch: int | None = None
     allows: tuple[tuple[str, str, str], ...] = ()
@@ -363,6 +364,20 @@ class RunOptions:
     """That of the terminal or file which pytest writes to."""
     root: Path | None = None
     """What paths in reports are relative to."""
+
+    @property
+    def report_paths(self) -> tuple[tuple[str, Path], ...]:
+        """The report files that are asked for, with their options.
+
+        >>> [option for option, path in RunOptions(json_path=Path("out.json")).report_paths]
+        ['--initcheck-json']
+        """
+        asked = (
+            ("--initcheck-json", self.json_path),
+            ("--initcheck-html", self.html_path),
+            ("--initcheck-sarif", self.sarif_path),
+        )
+        return tuple((option, path) for option, path in asked if path is not None)
 
 
 def allow_fields(line: str) -> tuple[str, str, str]:

@@ -85,6 +85,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the report as one HTML file with plots (needs the extra 'html')",
     )
     group.addoption(
+        "--initcheck-sarif",
+        default=None,
+        metavar="PATH",
+        help="write the findings as SARIF 2.1.0 to this file, for code scanning",
+    )
+    group.addoption(
         "--initcheck-explain",
         default=None,
         metavar="NAME",
@@ -142,7 +148,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"initcheck: {error}") from None
     if on_worker:
         return
-    if options.collect or options.json_path is not None or options.html_path is not None:
+    if options.collect or options.report_paths:
         _start_session(config)
     else:
         config.pluginmanager.register(_Idle(config), "initcheck-idle")
@@ -169,7 +175,11 @@ def _read_options(config: pytest.Config) -> RunOptions:
         raise ConfigError(f"initcheck_batch must be at least 2, got {batch}")
     files = config.getini("initcheck_files")
     here = config.invocation_params.dir
-    json_path, html_path = asked.initcheck_json, asked.initcheck_html
+    reports = {
+        f"{kind}_path": here / path
+        for kind in ("json", "html", "sarif")
+        if (path := getattr(asked, f"initcheck_{kind}")) is not None
+    }
     return RunOptions(
         collect=bool(asked.initcheck or asked.initcheck_only or specs),
         only=asked.initcheck_only,
@@ -178,8 +188,7 @@ def _read_options(config: pytest.Config) -> RunOptions:
         root_seed=root_seed,
         strict=asked.initcheck_strict,
         show_all=asked.initcheck_show == "all",
-        json_path=None if json_path is None else here / json_path,
-        html_path=None if html_path is None else here / html_path,
+        **reports,
         limits=limits,
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),

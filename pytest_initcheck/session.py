@@ -15,8 +15,10 @@ from pytest_initcheck.collection import MODELS_SEEN
 from pytest_initcheck.config import RunOptions
 from pytest_initcheck.console import Painted, layout, write
 from pytest_initcheck.errors import ConfigError
+from pytest_initcheck.explain import EXPLANATIONS, explained
+from pytest_initcheck.explain.markdown import in_markdown
 from pytest_initcheck.plugin import OPTIONS
-from pytest_initcheck.report import html, json
+from pytest_initcheck.report import html, json, sarif
 from pytest_initcheck.report.course import Course
 from pytest_initcheck.report.files import check_writable, write_whole
 from pytest_initcheck.report.first_line import headline
@@ -49,7 +51,7 @@ class Session:
         self.written: list[str] = []
         self.course = RunCourse()
         config.pluginmanager.register(self.course, "initcheck-course")
-        for option, path in self._files():
+        for option, path in self.options.report_paths:
             try:
                 check_writable(path)
             except OSError as error:
@@ -60,14 +62,6 @@ class Session:
                 html.check_installed()
             except ConfigError as error:
                 raise pytest.UsageError(f"initcheck: --initcheck-html {error}") from None
-
-    def _files(self) -> list[tuple[str, Path]]:
-        """Return the report files that are asked for, with their options."""
-        asked = (
-            ("--initcheck-json", self.options.json_path),
-            ("--initcheck-html", self.options.html_path),
-        )
-        return [(option, path) for option, path in asked if path is not None]
 
     def pytest_report_header(self) -> str | None:
         return header(self.options) if self.options.collect else None
@@ -89,7 +83,7 @@ class Session:
         if self.config.option.collectonly:
             return
         course = self.course.course(session)
-        for option, path in self._files():
+        for option, path in self.options.report_paths:
             try:
                 self._write(option, path, course)
             except OSError as error:
@@ -106,8 +100,17 @@ class Session:
         seed = self.options.root_seed
         if option == "--initcheck-json":
             json.write(path, json.document(models, root_seed=seed, claims=claims, course=course))
-        else:
+        elif option == "--initcheck-html":
             write_whole(path, html.page(models, root_seed=seed, claims=claims, course=course))
+        else:
+            log = sarif.document(
+                models,
+                root_seed=seed,
+                course=course,
+                helps=helps(),
+                fallback=ini_file(self.config),
+            )
+            json.write(path, log)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.config.option.collectonly:
@@ -147,6 +150,27 @@ class Session:
             line = " | ".join(fields)
             if line not in self.ledger.used_allows:
                 yield f"initcheck_allow: '{plain(line)}' matched nothing in this run"
+
+
+def helps() -> dict[str, sarif.Help]:
+    """Return what there is to read about each invariant, by its name.
+
+    >>> helps()["variance"].text.partition(":")[0]
+    'variance'
+    """
+    return {
+        each.invariant: sarif.Help(
+            each.matters, "\n".join(explained(each.invariant)), in_markdown(each.invariant)
+        )
+        for each in EXPLANATIONS
+    }
+
+
+def ini_file(config: pytest.Config) -> str:
+    """Return the ini file from the root of the run, "" where there is none inside."""
+    if config.inipath is None or not config.inipath.is_relative_to(config.rootpath):
+        return ""
+    return config.inipath.relative_to(config.rootpath).as_posix()
 
 
 def header(options: RunOptions) -> str:

@@ -90,7 +90,9 @@ def test_what_is_not_finite_fits():
 
 def test_what_is_known_fits():
     finding = dataclasses.replace(reports.VANISHING, severity="known", reason="until the next release")
-    assert wrong(made(dataclasses.replace(reports.CLASSIFIER, verdict="known", findings=(finding,)))) == []
+    assert (
+        wrong(made(dataclasses.replace(reports.CLASSIFIER, verdict="known", findings=(finding,)))) == []
+    )
 
 
 # -- what does not fit -----------------------------------------------------------------------------
@@ -115,11 +117,15 @@ def at(data: Any, path: tuple[Any, ...]) -> Any:
 
 
 def full() -> dict[str, Any]:
-    row = dataclasses.replace(reports.CLASSIFIER.sites[0], pre_activations=PreActivations((1,), 0.0, 1.0))
+    row = dataclasses.replace(
+        reports.CLASSIFIER.sites[0], pre_activations=PreActivations((1,), 0.0, 1.0)
+    )
     return made(dataclasses.replace(reports.CLASSIFIER, sites=(row,)))
 
 
-@pytest.mark.parametrize("path", list(objects(full())), ids=lambda path: ".".join(map(str, path)) or "all")
+@pytest.mark.parametrize(
+    "path", list(objects(full())), ids=lambda path: ".".join(map(str, path)) or "all"
+)
 def test_a_missing_or_an_unknown_key_does_not_fit(path):
     whole = full()
     assert wrong(whole) == []
