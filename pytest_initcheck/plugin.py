@@ -241,10 +241,10 @@ def _refuse_unknown_keys(config: pytest.Config) -> None:
         raise ConfigError(f"unknown ini key {key!r}{did_you_mean(key, known)}")
 
 
-def _start_session(config: pytest.Config) -> Any:
+def _start_session(config: pytest.Config, *, late: bool = False) -> Any:
     from pytest_initcheck.session import Session
 
-    session = Session(config)
+    session = Session(config, late=late)
     config.pluginmanager.register(session, "initcheck-session")
     return session
 
@@ -258,7 +258,7 @@ class _Idle:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if "initcheck" in report.__dict__:
             self.config.pluginmanager.unregister(self)
-            _start_session(self.config).pytest_runtest_logreport(report)
+            _start_session(self.config, late=True).pytest_runtest_logreport(report)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from pytest_initcheck.errors import ConfigError
 from pytest_initcheck.explain import EXPLANATIONS, explained
 from pytest_initcheck.explain.markdown import in_markdown
 from pytest_initcheck.plugin import OPTIONS
-from pytest_initcheck.report import html, json, sarif
+from pytest_initcheck.report import github, html, json, sarif
 from pytest_initcheck.report.course import Course
 from pytest_initcheck.report.files import check_writable, write_whole
 from pytest_initcheck.report.first_line import headline
@@ -43,13 +44,13 @@ _VERDICTS = ("pass", "known", "fail", "inconclusive", "error")
 class Session:
     """Gathers what test reports carry, from this process or from workers, and says it once."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, *, late: bool = False) -> None:
         self.config = config
         self.options: RunOptions = config.stash[OPTIONS]
         self.ledger = Ledger()
         self.worker_models = 0
         self.written: list[str] = []
-        self.course = RunCourse()
+        self.course = RunCourse(late=late)
         config.pluginmanager.register(self.course, "initcheck-course")
         for option, path in self.options.report_paths:
             try:
@@ -95,6 +96,26 @@ class Session:
         if self.written and not course.complete:
             self.written.append(f"the report is of an incomplete run: {plain(course.sentence)}")
 
+        self._summarise_step(course)
+
+    def _summarise_step(self, course: Course) -> None:
+        """Append to the summary that GitHub shows of a step, where it asks for one."""
+        target = os.environ.get("GITHUB_STEP_SUMMARY")
+        models = self.ledger.models
+        if not target or not (models or self.options.collect):
+            return
+        told = (claims(self.ledger.claims), bound(self.ledger.claims)) if models else ()
+        path = Path(target)
+        try:
+            # what is there already counts
+            taken = path.stat().st_size if path.exists() else 0
+            text = github.step_summary(models, course, told=told, limit=github.SUMMARY_LIMIT - taken - 1)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"\n{text}")
+        except OSError as error:
+            reason = error.strerror or error
+            self.written.append(f"the report could not be added to GITHUB_STEP_SUMMARY: {reason}")
+
     def _write(self, option: str, path: Path, course: Course) -> None:
         models, claims = self.ledger.models, self.ledger.claims
         seed = self.options.root_seed
@@ -124,6 +145,10 @@ class Session:
                     terminalreporter.write_line(line, red=_is_bad(line), yellow=_is_doubtful(line))
                 else:
                     write(terminalreporter, line)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in github.annotations(self.ledger.models, folder_in_workspace(self.config)):
+                # a command is one only at the start of its line, and without colours
+                terminalreporter.write_line(line)
 
     def _summary(self, layout: Layout, *, broken: bool) -> Iterator[str]:
         models = self.ledger.models
@@ -171,6 +196,15 @@ def ini_file(config: pytest.Config) -> str:
     if config.inipath is None or not config.inipath.is_relative_to(config.rootpath):
         return ""
     return config.inipath.relative_to(config.rootpath).as_posix()
+
+
+def folder_in_workspace(config: pytest.Config) -> str:
+    """Return the root of the run from the root of the repository that GitHub checked out."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if not workspace or not config.rootpath.is_relative_to(workspace):
+        return ""
+    folder = config.rootpath.relative_to(workspace).as_posix()
+    return "" if folder == "." else folder
 
 
 def header(options: RunOptions) -> str:

@@ -61,7 +61,7 @@ MODULES = (
     "report.figure_values",
     "report.figures",
     "report.files",
-
+    "report.github",
     "report.html",
     "report.json",
     "report.ledger",
