@@ -13,6 +13,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_initcheck.report.first_line import finding_about
+from pytest_initcheck.report.prose import plain
 from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
 
 MOST_REPORTS = 100
@@ -39,9 +41,9 @@ def pack(value: Any) -> Any:
         return [pack(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()  # a numpy scalar
-    for plain in (bool, int, float, str):
-        if isinstance(value, plain):
-            return plain(value)
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
     return None if value is None else str(value)
 
 
@@ -131,6 +133,15 @@ class Entry:
         limit = finding.limit if finding is not None else result.limit if result is not None else None
         if limit is not None and any(bound is not None for bound in limit):
             found.append(("initcheck_limit", limit_text(limit)))
+        # one cause may fail several invariants
+        told = finding_about(report, self.invariant)
+        for name, text in (
+            ("initcheck_site", told.site if told is not None else None),
+            ("initcheck_cause", told.kind if told is not None else None),
+            ("initcheck_framework", report.framework),
+        ):
+            if text:
+                found.append((name, plain(text)))
         return found
 
 
