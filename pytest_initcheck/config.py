@@ -373,10 +373,25 @@ class RunOptions:
     """What paths in reports are relative to."""
 
     @property
-    def writes(self) -> bool:
-        """Whether the run leaves a file behind."""
-        updating = self.baseline is not None and self.baseline.updating
-        return updating or any((self.json_path, self.html_path, self.sarif_path))
+    def report_paths(self) -> tuple[tuple[str, Path], ...]:
+        """The report files that are asked for, with their options.
+
+        >>> [option for option, path in RunOptions(json_path=Path("out.json")).report_paths]
+        ['--initcheck-json']
+        """
+        asked = (
+            ("--initcheck-json", self.json_path),
+            ("--initcheck-html", self.html_path),
+            ("--initcheck-sarif", self.sarif_path),
+        )
+        return tuple((option, path) for option, path in asked if path is not None)
+
+    @property
+    def written_paths(self) -> tuple[tuple[str, Path], ...]:
+        """All files that the run leaves behind, with their options."""
+        if self.baseline is None or not self.baseline.updating:
+            return self.report_paths
+        return (*self.report_paths, ("--initcheck-baseline", self.baseline.path))
 
 
 def allow_fields(line: str) -> tuple[str, str, str]:

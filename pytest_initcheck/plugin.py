@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,7 +90,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--initcheck-sarif",
         default=None,
         metavar="PATH",
-        help="write the findings as SARIF 2.1.0, which code hosts show as annotations of a change",
+        help="write the findings as SARIF 2.1.0 to this file, for code scanning",
     )
     group.addoption(
         "--initcheck-baseline",
@@ -165,7 +164,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"initcheck: {error}") from None
     if on_worker:
         return
-    if options.collect or options.writes:
+    if options.collect or options.written_paths:
         _start_session(config)
     else:
         config.pluginmanager.register(_Idle(config), "initcheck-idle")
@@ -192,10 +191,11 @@ def _read_options(config: pytest.Config) -> RunOptions:
         raise ConfigError(f"initcheck_batch must be at least 2, got {batch}")
     files = config.getini("initcheck_files")
     here = config.invocation_params.dir
-
-    def path(name: str | None) -> Path | None:
-        return None if name is None else here / name
-
+    reports = {
+        f"{kind}_path": here / path
+        for kind in ("json", "html", "sarif")
+        if (path := getattr(asked, f"initcheck_{kind}")) is not None
+    }
     return RunOptions(
         collect=bool(asked.initcheck or asked.initcheck_only or specs),
         only=asked.initcheck_only,
@@ -204,9 +204,7 @@ def _read_options(config: pytest.Config) -> RunOptions:
         root_seed=root_seed,
         strict=asked.initcheck_strict,
         show_all=asked.initcheck_show == "all",
-        json_path=path(asked.initcheck_json),
-        html_path=path(asked.initcheck_html),
-        sarif_path=path(asked.initcheck_sarif),
+        **reports,
         limits=limits,
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),
@@ -278,10 +276,10 @@ def _refuse_unknown_keys(config: pytest.Config) -> None:
         raise ConfigError(f"unknown ini key {key!r}{did_you_mean(key, known)}")
 
 
-def _start_session(config: pytest.Config) -> Any:
+def _start_session(config: pytest.Config, *, late: bool = False) -> Any:
     from pytest_initcheck.session import Session
 
-    session = Session(config)
+    session = Session(config, late=late)
     config.pluginmanager.register(session, "initcheck-session")
     return session
 
@@ -295,7 +293,7 @@ class _Idle:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if "initcheck" in report.__dict__:
             self.config.pluginmanager.unregister(self)
-            _start_session(self.config).pytest_runtest_logreport(report)
+            _start_session(self.config, late=True).pytest_runtest_logreport(report)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,9 +15,13 @@ _OF_A_MODEL = re.compile(rf"::({'|'.join((*NAMES, DRIFT))})(\[.*)?")
 
 
 class RunCourse:
-    """Follows a run, in this process or on workers, by the ids that were collected and that ran."""
+    """Follows a run, in this process or on workers, by the ids that were collected and that ran.
 
-    def __init__(self) -> None:
+    * ``late``: it began to follow when the collection was over, and knows only of what ended the run.
+    """
+
+    def __init__(self, *, late: bool = False) -> None:
+        self.late = late
         self.collected: set[str] | None = None
         self.ran: set[str] = set()
         self.not_collected: set[str] = set()
@@ -67,7 +71,8 @@ class RunCourse:
         for said in (session.shouldfail, session.shouldstop):
             if isinstance(said, str) and said:
                 self.reasons.append(said)
-        return "; ".join(dict.fromkeys(self.reasons)) or "not everything ran"
+        unknown = "" if self.late else "not everything ran"
+        return "; ".join(dict.fromkeys(self.reasons)) or unknown
 
 
 def _of_a_model(nodeid: str) -> bool:

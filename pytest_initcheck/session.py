@@ -15,17 +15,18 @@ import pytest
 from pytest_initcheck.baseline.updating import gone, told, updated
 from pytest_initcheck.baseline.writing import text
 from pytest_initcheck.collection import MODELS_SEEN
-from pytest_initcheck.config import DRIFT, NAMES, RunOptions
+from pytest_initcheck.config import DRIFT, RunOptions
 from pytest_initcheck.console import Painted, layout, write
 from pytest_initcheck.errors import ConfigError
-from pytest_initcheck.explain import explained
-from pytest_initcheck.origins import relative
+from pytest_initcheck.explain import EXPLANATIONS, drift, explained
+from pytest_initcheck.explain.markdown import in_markdown
 from pytest_initcheck.plugin import OPTIONS
 from pytest_initcheck.report import github, html, json, sarif
 from pytest_initcheck.report.course import Course
 from pytest_initcheck.report.files import check_writable, write_whole
 from pytest_initcheck.report.first_line import headline
 from pytest_initcheck.report.layout import Layout
+from pytest_initcheck.report.markdown import fenced
 from pytest_initcheck.report.ledger import Ledger
 from pytest_initcheck.report.prose import plain, wrapped
 from pytest_initcheck.report.result import VERDICT_ORDER, Report
@@ -46,17 +47,15 @@ _VERDICTS = ("pass", "known", "fail", "inconclusive", "error")
 class Session:
     """Gathers what test reports carry, from this process or from workers, and says it once."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, *, late: bool = False) -> None:
         self.config = config
         self.options: RunOptions = config.stash[OPTIONS]
         self.ledger = Ledger()
         self.worker_models = 0
         self.written: list[str] = []
-        self.course = RunCourse()
+        self.course = RunCourse(late=late)
         config.pluginmanager.register(self.course, "initcheck-course")
-        baseline = self.options.baseline
-        to_write = [("--initcheck-baseline", baseline.path)] if baseline and baseline.updating else []
-        for option, path in (*self._files(), *to_write):
+        for option, path in self.options.written_paths:
             try:
                 check_writable(path)
             except OSError as error:
@@ -67,15 +66,6 @@ class Session:
                 html.check_installed()
             except ConfigError as error:
                 raise pytest.UsageError(f"initcheck: --initcheck-html {error}") from None
-
-    def _files(self) -> list[tuple[str, Path]]:
-        """Return the report files that are asked for, with their options."""
-        asked = (
-            ("--initcheck-json", self.options.json_path),
-            ("--initcheck-html", self.options.html_path),
-            ("--initcheck-sarif", self.options.sarif_path),
-        )
-        return [(option, path) for option, path in asked if path is not None]
 
     def pytest_report_header(self) -> str | None:
         return header(self.options) if self.options.collect else None
@@ -97,7 +87,7 @@ class Session:
         if self.config.option.collectonly:
             return
         course = self.course.course(session)
-        for option, path in self._files():
+        for option, path in self.options.report_paths:
             try:
                 self._write(option, path, course)
             except OSError as error:
@@ -107,22 +97,27 @@ class Session:
             else:
                 self.written.append(f"report: {path}")
         self._update_baseline(session, course)
-        self._write_step_summary(course)
         if self.written and not course.complete:
             self.written.append(f"the report is of an incomplete run: {plain(course.sentence)}")
+        self._summarise_step(course)
 
-    def _write_step_summary(self, course: Course) -> None:
-        path = os.environ.get("GITHUB_STEP_SUMMARY")
-        if not (path and self.ledger.models):
+    def _summarise_step(self, course: Course) -> None:
+        """Append to the summary that GitHub shows of a step, where it asks for one."""
+        target = os.environ.get("GITHUB_STEP_SUMMARY")
+        models = self.ledger.models
+        if not target or not (models or self.options.collect):
             return
-        claims = self.ledger.claims
-        bound = claims * claim_error_bound()
-        told = github.step_summary(self.ledger.models, claims=claims, bound=bound, course=course)
+        told = (claims(self.ledger.claims), bound(self.ledger.claims)) if models else ()
+        path = Path(target)
         try:
-            with Path(path).open("a", encoding="utf-8") as summary:
-                summary.write(told)
+            # what is there already counts
+            taken = path.stat().st_size if path.exists() else 0
+            text = github.step_summary(models, course, told=told, limit=github.SUMMARY_LIMIT - taken - 1)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"\n{text}")
         except OSError as error:
-            self.written.append(f"GITHUB_STEP_SUMMARY could not be written: {error.strerror or error}")
+            reason = error.strerror or error
+            self.written.append(f"the report could not be added to GITHUB_STEP_SUMMARY: {reason}")
 
     def _update_baseline(self, session: pytest.Session, course: Course) -> None:
         baseline = self.options.baseline
@@ -149,19 +144,15 @@ class Session:
         elif option == "--initcheck-html":
             write_whole(path, html.page(models, root_seed=seed, claims=claims, course=course))
         else:
-            inipath = self.config.inipath
-            elsewhere = relative(str(inipath or ""), self.config.rootpath)
-            helps = {name: "\n".join(explained(name)) for name in (*NAMES, DRIFT)}
-            found = sarif.document(models, helps, root_seed=seed, course=course, elsewhere=elsewhere)
-            json.write(path, found)
+            log = sarif.document(
+                models, root_seed=seed, course=course, helps=helps(), fallback=ini_file(self.config)
+            )
+            json.write(path, log)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.config.option.collectonly:
             return
         broken = bool(terminalreporter.stats.get("error"))
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in github.commands(self.ledger.models):
-                terminalreporter.write_line(line)
         lines = list(self._summary(layout(self.config), broken=broken))
         if lines:
             terminalreporter.section("initcheck")
@@ -170,6 +161,10 @@ class Session:
                     terminalreporter.write_line(line, red=_is_bad(line), yellow=_is_doubtful(line))
                 else:
                     write(terminalreporter, line)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in github.annotations(self.ledger.models, folder_in_workspace(self.config)):
+                # a command is one only at the start of its line, and without colours
+                terminalreporter.write_line(line)
 
     def _summary(self, layout: Layout, *, broken: bool) -> Iterator[str]:
         models = self.ledger.models
@@ -209,6 +204,41 @@ class Session:
             line = " | ".join(fields)
             if line not in self.ledger.used_allows:
                 yield f"initcheck_allow: '{plain(line)}' matched nothing in this run"
+
+
+def helps() -> dict[str, sarif.Help]:
+    """Return what there is to read about each invariant, by its name.
+
+    >>> helps()["variance"].text.partition(":")[0]
+    'variance'
+    """
+    found = {
+        each.invariant: sarif.Help(
+            each.matters, "\n".join(explained(each.invariant)), in_markdown(each.invariant)
+        )
+        for each in EXPLANATIONS
+    }
+    lines = list(explained(DRIFT))
+    return {
+        **found,
+        DRIFT: sarif.Help(drift.MATTERS, "\n".join(lines), "\n".join(fenced(lines, "text"))),
+    }
+
+
+def ini_file(config: pytest.Config) -> str:
+    """Return the ini file from the root of the run, "" where there is none inside."""
+    if config.inipath is None or not config.inipath.is_relative_to(config.rootpath):
+        return ""
+    return config.inipath.relative_to(config.rootpath).as_posix()
+
+
+def folder_in_workspace(config: pytest.Config) -> str:
+    """Return the root of the run from the root of the repository that GitHub checked out."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if not workspace or not config.rootpath.is_relative_to(workspace):
+        return ""
+    folder = config.rootpath.relative_to(workspace).as_posix()
+    return "" if folder == "." else folder
 
 
 def header(options: RunOptions) -> str:

@@ -18,7 +18,8 @@ import numpy as np  # noqa: F401 - for nested runs
 import pytest_initcheck
 
 # a run of these tests has one outcome, here and in CI, where pytest repeats whole messages in its summary
-for variable in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+# and the plugin adds to what GitHub shows
+for variable in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
     os.environ.pop(variable, None)
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("same")

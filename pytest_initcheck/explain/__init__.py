@@ -52,15 +52,13 @@ def explained(name: str, width: int = 80) -> Iterator[str]:
     if limits:
         yield from _part("its limit" if len(limits) == 1 else "its limits", "", width)
     for limit in limits:
-        line = f"{limit.keyword}: {limit.help} (default {_default(limit)})"
-        yield from wrapped(line, width, _INDENT, _INDENT * 2)
+        yield from wrapped(limit_told(limit), width, _INDENT, _INDENT * 2)
     yield from _part(f"theory (docs/principles.md {', '.join(found.principles)})", found.theory, width)
     yield from _sources_and_causes(found.sources, found.causes, width)
     yield from _part("how to ask for it, or set its limit" if limits else "how to ask for it", "", width)
-    yield from (f"{_INDENT}{line}" for line in _asking(row, limits))
+    yield from (f"{_INDENT}{line}" for line in asking(row, limits))
     yield from _part("how to allow a known deviation", f"where {found.allow_when}:", width)
-    yield f'  @ic.allow("{name}", at="{found.allow_at}", reason="...")'
-    yield f"  initcheck_allow = {name} | {found.allow_at} | ..."
+    yield from (f"{_INDENT}{line}" for line in allowing(found))
 
 
 def _drift(width: int) -> Iterator[str]:
@@ -94,6 +92,15 @@ def _part(heading: str, text: str, width: int) -> Iterator[str]:
         yield from wrapped(text, width, _INDENT, _INDENT)
 
 
+def limit_told(limit: Limit) -> str:
+    """Return a limit in words: its keyword, what it bounds and its default.
+
+    >>> limit_told(LIMITS[5])
+    'saturation: largest saturated share of a hidden layer (default 0.25)'
+    """
+    return f"{limit.keyword}: {limit.help} (default {_default(limit)})"
+
+
 def _default(limit: Limit) -> str:
     """Say what the limit is where nobody sets it, and what its decorator then asks."""
     if limit.default is not None:
@@ -101,7 +108,13 @@ def _default(limit: Limit) -> str:
     return "unset" if limit.asked is None else f"unset; {limit.asked:g} with the decorator"
 
 
-def _asking(row: Invariant, limits: list[Limit]) -> Iterator[str]:
+def allowing(found: Explanation) -> Iterator[str]:
+    """Yield the ways to allow a deviation: decorator and ini file."""
+    yield f'@ic.allow("{found.invariant}", at="{found.allow_at}", reason="...")'
+    yield f"initcheck_allow = {found.invariant} | {found.allow_at} | ..."
+
+
+def asking(row: Invariant, limits: list[Limit]) -> Iterator[str]:
     """Yield the ways to ask: decorator, marker, call and ini file."""
     arguments = ", ".join(f"{limit.parameter}={_example(limit):g}" for limit in limits)
     yield f"@ic.{row.decorator}({arguments})"

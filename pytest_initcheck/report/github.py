@@ -1,61 +1,86 @@
-"""What GitHub Actions shows: annotations of a change, and the summary of a job.  PYTEST_DONT_REWRITE"""
+"""What GitHub Actions shows of a run: annotations at the factories, and a summary of the step.
 
-from __future__ import annotations
+PYTEST_DONT_REWRITE
+"""
 
-import re
-from collections.abc import Iterable, Iterator
+# without "from __future__ import annotations", whose name a function has here
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
 
 from pytest_initcheck.report.course import WHOLE, Course
-from pytest_initcheck.report.first_line import error_line, finding_line
-from pytest_initcheck.report.prose import plain
+from pytest_initcheck.report.findings_text import cause
+from pytest_initcheck.report.markdown import escaped, fenced
+from pytest_initcheck.report.message import best_fix, message, model_name, outcome, seen, title
+from pytest_initcheck.report.prose import clipped, plain, shortened
 from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
-from pytest_initcheck.report.wording import headline as sentence
+from pytest_initcheck.report.wording import headline
 
-MOST_ANNOTATIONS = 10
-"""GitHub shows so many errors and so many warnings of a step."""
-MOST_BYTES = 1_000_000
-"""A summary may have 1 MiB."""
-_SEVERITIES = ("error", "warning")
+MOST = 10
+"""Annotations of one level that GitHub shows of a step."""
+SUMMARY_LIMIT = 1024 * 1024
+"""Bytes that GitHub takes of a step's summary; of a longer one it shows nothing."""
+_MESSAGE = 8000
+"""Columns of a message: what a factory raised may be longer than GitHub takes."""
+_CELL = 200
+"""Columns of what a row of the table says."""
+_NOTE = 200
+"""Bytes that are kept free for what was left out."""
+_WANTING = ("error", "fail", "inconclusive")
+
+# -- annotations -----------------------------------------------------------------------------------
 
 
-def commands(reports: Iterable[Report]) -> Iterator[str]:
-    """Yield a workflow command for each finding that is neither known nor allowed.
+def annotations(reports: Iterable[Report], folder: str = "") -> Iterator[str]:
+    """Yield the workflow commands that annotate failures, errors and what is undecided; a line each.
 
-    >>> list(commands([Report("m.py::net", None, "error", 0, error="no", path="m.py", line=3)]))
-    ['::error title=initcheck%3A error,file=m.py,line=3::ERROR net  no']
+    * ``folder`` is where the paths of the reports begin, from the root of the repository.
+    * At most as many as GitHub shows, and then a line that says how many more there are.
+
+    >>> list(annotations([Report("m", None, "error", 0, error="no", path="m.py", line=3)], "zoo"))
+    ['::error file=zoo/m.py,line=3,title=ERROR m::ERROR m  no']
     """
-    counts = dict.fromkeys(_SEVERITIES, 0)
-    for report in reports:
-        for severity, title, text in _annotated(report):
-            counts[severity] += 1
-            if counts[severity] <= MOST_ANNOTATIONS:
-                place = {"file": report.path, "line": str(report.line or "")}
-                yield _command(severity, {"title": title, **place}, text)
-    for severity, count in counts.items():
-        if count > MOST_ANNOTATIONS:
-            yield f"initcheck: {count - MOST_ANNOTATIONS} more {severity}s, which GitHub would not show"
+    counts: Counter[str] = Counter()
+    for level, report, finding in _annotated(reports):
+        counts[level] += 1
+        if counts[level] <= MOST:
+            properties = {**_place(report, folder), "title": title(report, finding)}
+            yield command(level, properties, clipped(message(report, finding), _MESSAGE))
+    more = [
+        f"{count - MOST} more {level}{'s' * (count - MOST != 1)}"
+        for level, count in sorted(counts.items())
+        if count > MOST
+    ]
+    if more:
+        yield f"initcheck: GitHub shows {MOST} annotations of a kind; not shown: {', '.join(more)}"
 
 
-def _annotated(report: Report) -> Iterator[tuple[str, str, str]]:
-    if report.error is not None:
-        yield "error", "initcheck: error", error_line(report)
-    for finding in report.findings:
-        if finding.severity in _SEVERITIES:
-            lines = [finding_line(report, finding)]
-            lines += [f"{label}: {text}" for label, text in _why(finding)]
-            yield finding.severity, f"initcheck: {finding.invariant}", "\n".join(lines)
+def _annotated(reports: Iterable[Report]) -> Iterator[tuple[str, Report, Finding | None]]:
+    for report in sorted(reports, key=lambda each: (each.id, each.example or "")):
+        if report.error is not None:
+            yield "error", report, None
+            continue
+        for finding in report.findings:
+            if finding.severity in ("error", "warning"):
+                yield finding.severity, report, finding
 
 
-def _why(finding: Finding) -> list[tuple[str, str]]:
-    pairs = (("cause", finding.cause), ("fix", finding.fix), ("proof", finding.proof))
-    return [(label, text) for label, text in pairs if text]
+def _place(report: Report, folder: str) -> dict[str, str]:
+    if not report.path:
+        return {}
+    # an absolute path stays as it is
+    path = (PurePath(folder) / report.path).as_posix()
+    return {"file": plain(path), "line": str(max(report.line, 1))}
 
 
-def _command(name: str, properties: dict[str, str], text: str) -> str:
-    """Return a workflow command in which no text can end a property or begin a command."""
-    lines = "\n".join(plain(line) for line in text.splitlines())
-    told = ",".join(f"{key}={_property(value)}" for key, value in properties.items() if value)
-    return f"::{name} {told}::{_data(lines)}"
+def command(name: str, properties: Mapping[str, str], text: str) -> str:
+    """Return a workflow command as one line, from which no text can get out.
+
+    >>> command("error", {"title": "a,b:c"}, "50 %\\n::warning::x")
+    '::error title=a%2Cb%3Ac::50 %25%0A::warning::x'
+    """
+    told = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{name} {told}::{_data(text)}"
 
 
 def _data(text: str) -> str:
@@ -63,87 +88,108 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(plain(text)).replace(":", "%3A").replace(",", "%2C")
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-# -- the summary of a job ------------------------------------------------------------------------
+# -- the summary of a step -------------------------------------------------------------------------
 
 
-def step_summary(reports: Iterable[Report], *, claims: int, bound: float, course: Course = WHOLE) -> str:
-    """Return the summary of a run in Markdown: a sentence, a table, and what fails.
+def step_summary(
+    reports: Iterable[Report],
+    course: Course = WHOLE,
+    *,
+    told: Iterable[str] = (),
+    limit: int = SUMMARY_LIMIT,
+) -> str:
+    """Return the run as Markdown: a sentence, a table of the models, and every finding with its fix.
 
-    >>> print(step_summary([], claims=0, bound=0.0).splitlines()[0])
-    ## initcheck: No model was checked
+    * ``told`` are sentences about the run.
+    * Of what would take more than ``limit`` bytes the last is left out, and the text says how much.
+
+    >>> print(step_summary([Report("net", None, "pass", 0)]))
+    ## initcheck: The model starts in a trainable place
+    <BLANKLINE>
+    | verdict | model | first finding |
+    |---|---|---|
+    | pass | net |  |
+    <BLANKLINE>
     """
-    models = list(reports)
-    parts = [f"## initcheck: {inert(sentence(models))}", ""]
+    ordered = sorted(
+        reports, key=lambda each: (VERDICT_ORDER.index(each.verdict), each.id, each.example or "")
+    )
+    head = f"## initcheck: {escaped(headline(ordered))}\n\n"
     if not course.complete:
-        parts += [f"**This run is incomplete.** {inert(course.sentence)}", ""]
-    if models:
-        parts += ["| verdict | model | |", "| --- | --- | --- |"]
-        parts += [_row(report) for report in _worst_first(models)]
-        chance = f"the chance that a correct model fails any of them is below {bound:.1e}"
-        parts += ["", f"{claims} claims evaluated; {chance}."]
-    whole = "\n".join(parts) + "\n"
-    for report in _worst_first(models):
-        for finding in report.failures:
-            more = "\n".join(_details(report, finding)) + "\n"
-            if len((whole + more).encode()) > MOST_BYTES:
-                return (
-                    whole[:MOST_BYTES]
-                    + "\nWhat else fails is in the log: there is no room for it here.\n"
-                )
-            whole += more
-    return whole
+        head += f"**The run is incomplete:** {escaped(course.sentence)}\n\n"
+    if ordered:
+        head += "| verdict | model | first finding |\n|---|---|---|\n"
+    room = limit - _size(head) - _NOTE
+    # half of it at most: a reader wants some findings whole
+    rows, unlisted = _fitting((_row(report) for report in ordered), room // 2)
+    tail = "".join(f"\n{escaped(line)}\n" for line in told if line)
+    details, untold = _fitting(_details(ordered), room - _size("".join(rows)) - _size(tail))
+    parts = [head, *rows, *details, tail]
+    if unlisted or untold:
+        parts.append(
+            f"\nLeft out, as GitHub takes {limit} bytes: {unlisted} rows of the table, "
+            f"{untold} findings\n"
+        )
+    return "".join(parts)
 
 
-def _worst_first(models: Iterable[Report]) -> list[Report]:
-    return sorted(models, key=lambda report: (VERDICT_ORDER.index(report.verdict), report.id))
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _fitting(blocks: Iterable[str], room: int) -> tuple[list[str], int]:
+    """Return the blocks that fit into so many bytes, first come, and how many do not."""
+    kept, left_out = [], 0
+    for block in blocks:
+        if (size := _size(block)) > room:
+            left_out += 1
+        else:
+            kept.append(block)
+            room -= size
+    return kept, left_out
 
 
 def _row(report: Report) -> str:
-    text = report.error or "; ".join(map(_told, report.findings))
-    name = report.id if report.example is None else f"{report.id} {report.example}"
-    return f"| {report.verdict} | {inert(name)} | {inert(text)} |"
+    first = _told(report)[:1]
+    what = seen(report, first[0]) if first else ""
+    start = f"{first[0].invariant}: " if first and first[0] is not None else ""
+    name = escaped(shortened(model_name(report), _CELL))
+    return f"| {report.verdict} | {name} | {escaped(clipped(start + what, _CELL))} |\n"
 
 
-def _told(finding: Finding) -> str:
-    place = f" at {finding.site}" if finding.site else ""
-    return f"{finding.invariant}{place}: {finding.message}"
+def _told(report: Report) -> list[Finding | None]:
+    return [None] if report.error is not None else list(report.findings)
 
 
-def _details(report: Report, finding: Finding) -> Iterator[str]:
+def _details(reports: Iterable[Report]) -> Iterator[str]:
+    for report in reports:
+        if report.verdict in _WANTING:
+            for finding in _told(report):
+                if finding is None or finding.severity != "known":
+                    yield "\n".join(["", *_detail(report, finding), ""])
+
+
+def _detail(report: Report, finding: Finding | None) -> Iterator[str]:
+    yield f"### {escaped(title(report, finding))}"
     yield ""
-    yield f"### {inert(finding_line(report, finding, path=True))}"
-    yield ""
-    for label, text in (("at", finding.place), ("cause", finding.cause), ("costs", finding.costs)):
+    yield escaped(seen(report, finding))
+    if finding is None:
+        return
+    for label, text in (("seen", finding.detail), ("cause", cause(finding)), ("costs", finding.costs)):
         if text:
-            yield f"- **{label}** {inert(text)}"
-    for fix in finding.fixes[:1]:
-        tried = f" ({inert(fix.result)})" if fix.result else ""
-        yield f"- **fix** {inert(fix.advice)}{tried}"
-        if fix.code:
-            yield from ("", *fenced(fix.code), "")
-    yield f"- **proof** {inert(finding.proof)}"
-
-
-def inert(text: str) -> str:
-    """Return a text that Markdown shows as it is, on one line.
-
-    >>> inert("a|b <b> [c](d) *e*")
-    'a\\\\|b &lt;b&gt; \\\\[c\\\\]\\\\(d\\\\) \\\\*e\\\\*'
-    """
-    one = " ".join(plain(text).split())
-    escaped = one.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$@:-])", r"\\\1", escaped)
-
-
-def fenced(code: str) -> list[str]:
-    """Return a block of code whose fence is longer than any in the code.
-
-    >>> fenced("x = 1")
-    ['```python', 'x = 1', '```']
-    """
-    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return [f"{fence}python", *(plain(line) for line in code.split("\n")), fence]
+            yield ""
+            yield f"**{label}** {escaped(text)}"
+    fix = best_fix(finding)
+    if fix.advice or fix.code:
+        yield ""
+        yield f"**fix** {escaped(fix.advice)}".rstrip()
+    if fix.code:
+        yield ""
+        yield from fenced(fix.code.splitlines())
+    for label, text in (("", outcome(fix)), ("proof", finding.proof)):
+        if text:
+            yield ""
+            yield f"**{label}** {escaped(text)}" if label else escaped(text)

@@ -6,6 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Iterable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,17 @@ from pytest_initcheck.report.result import Report
 from pytest_initcheck.sequential import claim_error_bound
 
 SCHEMA_VERSION = 1
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the document, for validators and code generators.
+
+    >>> schema()["properties"]["schema_version"]["const"]
+    1
+    """
+    text = resources.files("pytest_initcheck.report").joinpath("schema.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def document(
@@ -50,16 +62,6 @@ def document(
             "models": [_model(report) for report in ordered],
         }
     )
-    return found
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of :func:`document` (draft 2020-12).
-
-    >>> schema()["properties"]["schema_version"]
-    {'const': 1}
-    """
-    found: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
     return found
 
 

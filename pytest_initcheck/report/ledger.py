@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_initcheck.report.first_line import finding_about
 from pytest_initcheck.report.prose import plain
 from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
 
@@ -126,17 +127,22 @@ class Entry:
             ("initcheck_verdict", result.verdict if result is not None else report.verdict),
             ("initcheck_replicates", result.replicates if result is not None else report.replicates),
         ]
-        if report.framework is not None:
-            found.append(("initcheck_framework", report.framework))
         finding = first_finding(report, self.invariant)
-        if finding is not None:
-            told = {"site": finding.site, "cause": finding.kind, "reason": finding.reason}
-            found += [(f"initcheck_{name}", plain(text)) for name, text in told.items() if text]
         if finding is not None and finding.value is not None:
             found.append(("initcheck_value", float(finding.value)))
         limit = finding.limit if finding is not None else result.limit if result is not None else None
         if limit is not None and any(bound is not None for bound in limit):
             found.append(("initcheck_limit", limit_text(limit)))
+        # one cause may fail several invariants
+        told = finding_about(report, self.invariant)
+        for name, text in (
+            ("initcheck_site", told.site if told is not None else None),
+            ("initcheck_cause", told.kind if told is not None else None),
+            ("initcheck_reason", told.reason if told is not None else None),
+            ("initcheck_framework", report.framework),
+        ):
+            if text:
+                found.append((name, plain(text)))
         return found
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 
+import jsonschema
 import pytest
 
+from pytest_initcheck.report.json import schema
 from pytest_initcheck.sequential import claim_error_bound
 
 SOURCE = """
@@ -59,6 +61,18 @@ def test_the_whole_of_it(document):
     assert document["complete"] is True
     assert document["stopped"] is None
     assert document["items"]["ran"] == document["items"]["declared"] > 0
+
+
+def test_it_fits_its_schema(document):
+    jsonschema.validate(document, schema())
+
+
+def test_it_fits_its_schema_with_all_that_plots_need(project):
+    project.write(SOURCE)
+    project.run("--initcheck", "--initcheck-json", "out.json", "--initcheck-html", "out.html")
+    found = json.loads((project.path / "out.json").read_text())
+    assert any(site["pre_activations"] for model in found["models"] for site in model["sites"])
+    jsonschema.validate(found, schema())
 
 
 def test_every_model(document):
@@ -122,6 +136,7 @@ def test_what_is_not_finite_is_null_and_said(project):
     project.run("--initcheck", "--initcheck-json", "out.json", "-W", "ignore")
     model = json.loads((project.path / "out.json").read_text())["models"][0]
     assert model["verdict"] in ("fail", "error")
+    jsonschema.validate(json.loads((project.path / "out.json").read_text()), schema())
     odd = [site for site in model["sites"] if site["second_moment"] is None]
     assert odd
     assert all(site["non_finite"] for site in odd)
@@ -136,7 +151,9 @@ def test_fixture_calls_are_in_it_without_the_option_initcheck(project):
 
 def test_an_empty_run_writes_an_empty_report(project):
     project.run("--initcheck-json", "out.json")
-    assert json.loads((project.path / "out.json").read_text())["models"] == []
+    found = json.loads((project.path / "out.json").read_text())
+    assert found["models"] == []
+    jsonschema.validate(found, schema())
 
 
 def test_collect_only_writes_nothing(project):

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
 
-import pytest_initcheck as ic
-from pytest_initcheck.report import json as json_report
 from pytest_initcheck.report.course import Course
 from pytest_initcheck.report.json import document, finite, write
 from pytest_initcheck.report.result import Finding, InvariantResult, Report, SiteRow
@@ -81,80 +74,3 @@ def test_an_incomplete_run_says_so():
     assert made["items"] == {"declared": 9, "ran": 2}
     whole = document([], root_seed=0, claims=0)
     assert (whole["complete"], whole["stopped"]) == (True, None)
-
-
-# -- its schema ----------------------------------------------------------------------------------
-
-
-STRICT = runpy.run_path(str(Path(__file__).parents[1] / "schemas.py"))["STRICT"]
-
-
-def golden(name):
-    path = Path(__file__).parents[1] / "golden" / "reports.py"
-    return runpy.run_path(str(path))[name]
-
-
-def test_the_schema_is_one():
-    Draft202012Validator.check_schema(json_report.schema())
-    assert json_report.schema()["properties"]["schema_version"] == {"const": json_report.SCHEMA_VERSION}
-
-
-@pytest.mark.parametrize(
-    "name", ["CLASSIFIER", "TWO_FAULTS", "NOT_FINITE", "DRAWN", "INCONCLUSIVE", "ERROR", "PASSING"]
-)
-def test_every_kind_of_report_is_valid(name):
-    STRICT.validate(json.loads(json.dumps(document([golden(name)], root_seed=7, claims=75))))
-
-
-def test_empty_incomplete_placed_and_known_ones_are_valid():
-    STRICT.validate(document([], root_seed=0, claims=0, course=Course(3, 1, "interrupted")))
-    known = replace(golden("CLASSIFIER"), verdict="known", path="models.py", line=3)
-    finding = replace(known.findings[0], severity="known", verdict="known", reason="legacy")
-    STRICT.validate(document([replace(known, findings=(finding,))], root_seed=0, claims=0))
-
-
-def test_the_report_of_a_check_is_valid():
-    def net(rng):
-        return [
-            (rng.normal(0, 1, (32, 32)), np.zeros(32), "tanh"),
-            (rng.normal(0, 1, (32, 4)), None, None),
-        ]
-
-    checked = ic.check(net, inputs=ic.normal(32))
-    assert checked.sites[2].pre_activations is not None
-    STRICT.validate(document([checked], root_seed=0, claims=checked.claims))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda found: found.pop("claims"),
-        lambda found: found.update(schema_version=2),
-        lambda found: found.update(more=1),
-        lambda found: found["models"][0].update(verdict="maybe"),
-        lambda found: found["models"][0].pop("sites"),
-        lambda found: found["models"][0]["findings"][0].update(limit=[1.0]),
-        lambda found: found["models"][0]["sites"][0].update(gain="1"),
-        lambda found: found["models"][0]["invariants"]["finite"].update(verdict="error"),
-    ],
-    ids=[
-        "missing",
-        "version",
-        "more",
-        "verdict",
-        "no sites",
-        "limit",
-        "text",
-        "verdict of an invariant",
-    ],
-)
-def test_the_schema_refuses_anything_else(change):
-    found = document([golden("CLASSIFIER")], root_seed=7, claims=75)
-    change(found)
-    with pytest.raises(ValidationError):
-        STRICT.validate(found)
-
-
-def test_readers_of_an_older_schema_take_new_keys():
-    found = {**document([], root_seed=0, claims=0), "added": 1}
-    Draft202012Validator(json_report.schema()).validate(found)

@@ -101,10 +101,23 @@ def test_properties_are_small_plain_values():
     assert entry.properties() == [
         ("initcheck_verdict", "fail"),
         ("initcheck_replicates", 13),
-        ("initcheck_framework", "numpy"),
         ("initcheck_value", 3.0),
         ("initcheck_limit", "..2"),
+        ("initcheck_framework", "numpy"),
     ]
+
+
+def test_properties_name_site_and_cause_for_all_that_share_it():
+    finding = dataclasses.replace(
+        REPORT.findings[0], site="fc\x1b", kind="init gain", also=("saturation",), value=3.0
+    )
+    entry = Entry("saturation")
+    entry.add(dataclasses.replace(REPORT, findings=(finding,)))
+    found = dict(entry.properties())
+    assert found["initcheck_site"] == r"fc\x1b"
+    assert found["initcheck_cause"] == "init gain"
+    # the figure is that of the other invariant
+    assert "initcheck_value" not in found
 
 
 def test_ini_notes_are_taken_out_and_used_lines_returned():
