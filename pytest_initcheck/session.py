@@ -26,8 +26,8 @@ from pytest_initcheck.report.course import Course
 from pytest_initcheck.report.files import check_writable, write_whole
 from pytest_initcheck.report.first_line import headline
 from pytest_initcheck.report.layout import Layout
-from pytest_initcheck.report.markdown import fenced
 from pytest_initcheck.report.ledger import Ledger
+from pytest_initcheck.report.markdown import fenced
 from pytest_initcheck.report.prose import plain, wrapped
 from pytest_initcheck.report.result import VERDICT_ORDER, Report
 from pytest_initcheck.report.site_table import site_table
