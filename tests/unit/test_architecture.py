@@ -35,7 +35,7 @@ LAYERS = (
     ("summary",),
     ("engine",),
     ("model_run", "plugin"),
-    ("console", "progress", "run_course"),
+    ("console", "progress", "run_course", "run_summary"),
     ("collection", "fixture"),
     ("session",),
 )

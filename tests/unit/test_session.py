@@ -7,7 +7,7 @@ import dataclasses
 from pytest_initcheck.config import RunOptions, Setting
 from pytest_initcheck.report.layout import USUAL, Layout
 from pytest_initcheck.report.result import Finding, InvariantResult, Report
-from pytest_initcheck.session import header, summary, verdicts
+from pytest_initcheck.run_summary import header, summary, verdicts
 
 
 def report(id: str, verdict: str, note: str | None = None, **changes: object) -> Report:
