@@ -24,6 +24,7 @@ from pytest_initcheck.plugin import ENTRY, OPTIONS
 from pytest_initcheck.progress import watching
 from pytest_initcheck.report.layout import Door, door_of_item, door_of_spec
 from pytest_initcheck.report.ledger import Entry
+from pytest_initcheck.report.prose import plain
 
 if TYPE_CHECKING:
     from pytest_initcheck.subject import Watch
@@ -249,7 +250,8 @@ def model_nodes(
     nodes: list[Node] = []
     for variant in found:
         brackets = "-".join(part for part in (declaration.id, variant.id) if part)
-        suffix = f"[{brackets}]" if brackets else ""
+        # pytest prints ids as they are: a new line in one could begin a command of a log's reader
+        suffix = plain(f"[{brackets}]") if brackets else ""
         own: list[Any] = [*others, *variant.marks]
         if variant.empty:
             own.append(pytest.mark.skip(reason="got an empty parameter set").mark)
