@@ -25,6 +25,7 @@ def explained(finding: Finding, layout: Layout = USUAL) -> Iterator[str]:
     yield from labelled("seen", finding.detail, width)
     yield from labelled("cause", cause(finding), width)
     yield from labelled("costs", finding.costs, width)
+    yield from labelled("kept", finding.reason, width)
     yield from fixes(finding, layout)
     yield from labelled("also", _also(finding.also), width)
     yield from labelled("proof", finding.proof, width)

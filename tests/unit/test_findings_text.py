@@ -54,6 +54,12 @@ def test_everything_in_its_order():
     ]
 
 
+def test_a_known_finding_says_why_it_is_kept():
+    known = dataclasses.replace(FINDING, severity="known", verdict="known", reason="goes with v2")
+    assert "  kept    goes with v2" in list(explained(known))
+    assert not any(line.startswith("  kept") for line in explained(FINDING))
+
+
 def test_what_is_not_known_has_no_line():
     bare = Finding("finite", "error", "fail", None, None, None, (None, None), "m", "c", "", "p")
     assert list(explained(dataclasses.replace(bare, place="the model"))) == [

@@ -157,6 +157,16 @@ def test_a_finding_is_told_whole():
         assert part in text
 
 
+def test_a_known_finding_shows_its_reason():
+    known = dataclasses.replace(FINDING, severity="known", verdict="known", reason="goes <b> with v2")
+    found = page(dataclasses.replace(MODEL, verdict="known", findings=(known,)))
+    text = words(found)
+    assert "≈ variance known" in text
+    assert "Kept goes <b> with v2" in text
+    assert "1 of 1 models fails in known ways only" in text
+    assert 'value="known"' in found
+
+
 def test_a_finding_without_fixes_shows_its_fix():
     assert "Fix draw them larger Proof" in words(page(MODEL))
 
