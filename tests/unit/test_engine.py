@@ -14,7 +14,7 @@ import pytest
 
 import pytest_initcheck as ic
 from pytest_initcheck import engine, errors, replicates
-from pytest_initcheck.config import NAMES, resolve
+from pytest_initcheck.config import DRIFT, NAMES, resolve
 from pytest_initcheck.engine import Subject, judge
 
 WIDTH = 32
@@ -115,7 +115,7 @@ def test_raw_inputs_fail_and_raise_theirs():
 
 
 def test_every_invariant_has_its_own_error():
-    assert tuple(errors.VIOLATIONS) == NAMES
+    assert tuple(errors.VIOLATIONS) == (*NAMES, DRIFT)
     assert len(set(errors.VIOLATIONS.values())) == len(errors.VIOLATIONS)
 
 
