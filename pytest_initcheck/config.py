@@ -79,6 +79,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 )
 NAMES: tuple[str, ...] = tuple(row.name for row in INVARIANTS)
 DRIFT = "drift"
+DRIFT_ASSERTS = "fresh initialisations are those that the baseline has"
 """What a baseline asks for: no decorator and no limit, its items come with ``--initcheck-baseline``."""
 
 

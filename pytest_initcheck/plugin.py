@@ -209,9 +209,9 @@ def _read_options(config: pytest.Config) -> RunOptions:
         batch=batch,
         allows=tuple(allow_fields(line) for line in config.getini("initcheck_allow")),
         files=None if files is None else tuple(files),
-        # later on standard output may be captured
         baseline=_baseline(config),
         root=config.rootpath,
+        # later on standard output may be captured
         encoding=getattr(sys.stdout, "encoding", None) or "ascii",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,7 @@ from pytest_initcheck.config import RunOptions
 from pytest_initcheck.report.first_line import headline
 from pytest_initcheck.report.layout import Layout
 from pytest_initcheck.report.prose import plain, wrapped
-from pytest_initcheck.report.result import VERDICT_ORDER, Report
+from pytest_initcheck.report.result import Report, verdict_counts
 from pytest_initcheck.report.site_table import site_table
 from pytest_initcheck.report.sparkline import signal
 from pytest_initcheck.report.terminal import cost, first_lines, listing
@@ -115,13 +114,9 @@ def verdicts(models: Iterable[Report]) -> str:
     >>> verdicts([Report("m", None, "pass", 0), Report("n", None, "pass", 0)])
     '2 models: 2 pass'
     """
-    worst: dict[str, str] = {}
-    for report in models:
-        before = worst.get(report.id, report.verdict)
-        worst[report.id] = min(before, report.verdict, key=VERDICT_ORDER.index)
-    counts = Counter(worst.values())
+    counts = verdict_counts(models)
     parts = [f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]]
-    return f"{len(worst)} model{'s' * (len(worst) != 1)}: {', '.join(parts)}"
+    return f"{counts.total()} model{'s' * (counts.total() != 1)}: {', '.join(parts)}"
 
 
 def claims(count: int) -> str:

@@ -15,7 +15,7 @@ from pytest_initcheck.evidence import Claims
 from pytest_initcheck.factory import canonical
 from pytest_initcheck.profiles import profile
 from pytest_initcheck.replicates import CLEAN_INITS
-from pytest_initcheck.report.result import VERDICT_ORDER, InvariantResult, Report
+from pytest_initcheck.report.result import InvariantResult, Report, worst_verdict
 from pytest_initcheck.site_rows import rows
 from pytest_initcheck.subject import Evidence, Subject
 from pytest_initcheck.trace import CHAOTIC
@@ -53,14 +53,13 @@ def summed_up(subject: Subject, evidence: Evidence, bench: Bench) -> Report:
     if evidence.numbers:
         measured = profile(evidence.numbers, inputs=evidence.inputs, spread=spread, versions=own)
     results = {name: _result(name, claims, subject.limits) for name in subject.invariants}
-    verdicts = {result.verdict for result in results.values()}
     judged = sum(claim.verdict not in ("vacuous", "skipped") for claim in claims.values())
     # later invariants suffer from what earlier ones are about
     wrong = next((finding.site for finding in findings if finding.severity == "error"), None)
     return Report(
         id=subject.id,
         framework=trace.framework,
-        verdict=next((v for v in VERDICT_ORDER if v in verdicts), "pass"),
+        verdict=worst_verdict(result.verdict for result in results.values()),
         root_seed=subject.root_seed,
         invariants=results,
         findings=findings,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pytest_initcheck.baseline import Known
-from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
+from pytest_initcheck.report.result import Finding, Report, worst_verdict
 
 
 def with_known(report: Report, known: Iterable[Known], shown: str) -> Report:
@@ -84,6 +84,5 @@ def _judged_anew(report: Report) -> Report:
         else result
         for name, result in report.invariants.items()
     }
-    verdicts = {result.verdict for result in results.values()}
-    verdict = next((each for each in VERDICT_ORDER if each in verdicts), "pass")
+    verdict = worst_verdict(result.verdict for result in results.values())
     return replace(report, invariants=results, verdict=verdict)

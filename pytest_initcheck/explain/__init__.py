@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pytest_initcheck.config import DRIFT, INVARIANTS, LIMITS, Invariant, Limit
+from pytest_initcheck.config import DRIFT, DRIFT_ASSERTS, INVARIANTS, LIMITS, Invariant, Limit
 from pytest_initcheck.explain import drift, signals, units
 from pytest_initcheck.explain.explanation import Cause, Explanation
 from pytest_initcheck.report.prose import LEAST_WIDTH, wrapped
@@ -62,7 +62,7 @@ def explained(name: str, width: int = 80) -> Iterator[str]:
 
 
 def _drift(width: int) -> Iterator[str]:
-    yield from wrapped(f"{DRIFT}: {drift.ASSERTS}", width, rest=_INDENT)
+    yield from wrapped(f"{DRIFT}: {DRIFT_ASSERTS}", width, rest=_INDENT)
     yield from _part("why it matters", drift.MATTERS, width)
     yield from _part("when it fails", drift.JUDGED, width)
     yield from _part("theory", drift.THEORY, width)

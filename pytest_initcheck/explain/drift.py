@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pytest_initcheck.explain.explanation import Cause
 
-ASSERTS = "fresh initialisations are those that the baseline has"
 MATTERS = (
     "A framework, a library or a refactoring changes how a layer is drawn, every limit still holds, and "
     "runs from before can no longer be compared with runs from after."

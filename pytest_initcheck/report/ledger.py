@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_initcheck.report.first_line import finding_about
 from pytest_initcheck.report.prose import plain
-from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
+from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report, worst_verdict
 
 MOST_REPORTS = 100
 """Reports that one test keeps; its claims are counted for all."""
@@ -223,10 +223,9 @@ def narrowed(report: Report, invariants: Iterable[str]) -> Report:
     kept = {name: result for name, result in report.invariants.items() if name in asked}
     if report.error is not None or len(kept) == len(report.invariants):
         return report
-    verdicts = {result.verdict for result in kept.values()}
     return dataclasses.replace(
         report,
-        verdict=next((each for each in VERDICT_ORDER if each in verdicts), "pass"),
+        verdict=worst_verdict(result.verdict for result in kept.values()),
         invariants=kept,
         findings=tuple(each for each in report.findings if any(map(each.concerns, asked))),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,16 @@ from pytest_initcheck.profiles import Profile
 
 VERDICT_ORDER = ("error", "fail", "inconclusive", "known", "pass")
 """A model's verdict is the worst of its claims, in this order; ``known`` fails for kept reasons only."""
+
+
+def worst_verdict(verdicts: Iterable[str]) -> str:
+    """Return the verdict on a model with invariants of these verdicts.
+
+    >>> worst_verdict(["pass", "fail", "skipped"]), worst_verdict([])
+    ('fail', 'pass')
+    """
+    seen = set(verdicts)
+    return next((verdict for verdict in VERDICT_ORDER if verdict in seen), "pass")
 
 
 @dataclass(frozen=True)
@@ -349,6 +360,18 @@ class Report:
         from pytest_initcheck.report.terminal import render
 
         return render(self)
+
+
+def verdict_counts(reports: Iterable[Report]) -> Counter[str]:
+    """Count models by their verdicts, each by its worst example.
+
+    >>> verdict_counts([Report("m", None, "pass", 0), Report("m", None, "fail", 0, example="m(1)")])
+    Counter({'fail': 1})
+    """
+    worst: dict[str, str] = {}
+    for report in reports:
+        worst[report.id] = worst_verdict([report.verdict, worst.get(report.id, "pass")])
+    return Counter(worst.values())
 
 
 def json_number(value: float | None) -> float | None:

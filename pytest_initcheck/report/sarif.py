@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest_initcheck
-from pytest_initcheck.config import DRIFT, INVARIANTS
+from pytest_initcheck.config import DRIFT, DRIFT_ASSERTS, INVARIANTS
 from pytest_initcheck.report.course import WHOLE, Course
 from pytest_initcheck.report.json import finite
 from pytest_initcheck.report.message import message
@@ -101,8 +101,8 @@ def _invocation(course: Course) -> dict[str, Any]:
 def _rules(helps: Mapping[str, Help]) -> Iterator[dict[str, Any]]:
     for row in INVARIANTS:
         yield _rule(row.name, row.asserts, helps.get(row.name, Help(row.asserts, row.asserts, "")))
-    drifts = "fresh initialisations are those that the baseline has"
-    yield _rule(DRIFT, drifts, helps.get(DRIFT, Help(drifts, drifts, "")))
+    drifts = Help(DRIFT_ASSERTS, DRIFT_ASSERTS, "")
+    yield _rule(DRIFT, DRIFT_ASSERTS, helps.get(DRIFT, drifts))
     yield _rule(ERROR_RULE, "the model could not be judged", _ERROR_HELP)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from pytest_initcheck.report.figure_values import first_wrong
 from pytest_initcheck.report.prose import number, plain
-from pytest_initcheck.report.result import VERDICT_ORDER, Finding, Report
+from pytest_initcheck.report.result import Finding, Report, verdict_counts
 
 
 def headline(reports: Iterable[Report]) -> str:
@@ -16,11 +15,8 @@ def headline(reports: Iterable[Report]) -> str:
     >>> headline([Report("m", None, "pass", 0), Report("n", None, "fail", 0)])
     '1 of 2 models does not start in a trainable place'
     """
-    worst: dict[str, str] = {}
-    for report in reports:
-        before = worst.get(report.id, report.verdict)
-        worst[report.id] = min(before, report.verdict, key=VERDICT_ORDER.index)
-    counts, total = Counter(worst.values()), len(worst)
+    counts = verdict_counts(reports)
+    total = counts.total()
     if not total:
         return "No model was checked"
     if counts["pass"] == total:
