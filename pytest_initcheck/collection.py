@@ -82,8 +82,8 @@ class InvariantItem(pytest.Item):
             for item in self.session.items
             if isinstance(item, InvariantItem) and item.run is self.run
         }
-        door, baseline = self._door(), self.config.stash[OPTIONS].baseline
-        if baseline is not None and not baseline.updating:
+        door, baseline = self._door(), self.config.stash[OPTIONS].compared_with
+        if baseline is not None:
             door = door.comparing(baseline.shown)
         return Asker(self.nodeid, layout(self.config), door, others, watch)
 

@@ -374,6 +374,11 @@ class RunOptions:
     """What paths in reports are relative to."""
 
     @property
+    def compared_with(self) -> Baseline | None:
+        """The baseline, unless this run writes it."""
+        return None if self.baseline is None or self.baseline.updating else self.baseline
+
+    @property
     def report_paths(self) -> tuple[tuple[str, Path], ...]:
         """The report files that are asked for, with their options.
 

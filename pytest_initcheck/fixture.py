@@ -204,8 +204,8 @@ class InitCheck:
             entry.add(report)
             entry.used_allows |= used
         door = LIBRARY if item is None else door_of_call(item.nodeid)
-        if item is not None and options.baseline is not None and not options.baseline.updating:
-            door = door.comparing(options.baseline.shown)
+        if item is not None and options.compared_with is not None:
+            door = door.comparing(options.compared_with.shown)
         return _answered(report, layout(self._config), door)
 
 

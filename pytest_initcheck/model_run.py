@@ -88,7 +88,7 @@ class ModelRun:
         self.invariants = selected(self.only or None, self.limits)
         baseline = self.options.baseline
         self.updating = baseline is not None and baseline.updating
-        if baseline is not None and not self.updating and not self._is_family():
+        if self.options.compared_with is not None and not self._is_family():
             self.invariants = (*self.invariants, DRIFT)
 
     def marked(self, keyword: str, otherwise: Any) -> Any:
