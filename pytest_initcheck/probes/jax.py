@@ -20,6 +20,7 @@ import numpy as np
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
+from pytest_initcheck.probes import global_generators
 from pytest_initcheck.probes.fingerprints import fingerprint
 from pytest_initcheck.probes.graph import tracing
 from pytest_initcheck.probes.graph.flow import Leaf
@@ -126,7 +127,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
 
 def trace_of(seen: Functional, call: Call, seed: int, wanted: Wanted) -> Trace:
     """Return the trace of a model that is a function of its arrays already."""
-    flow, batch = _flow(seen, call)
+    flow, batch = _flow(seen, call, seed)
     try:
         return tracing.trace(flow, framework=FRAMEWORK, batch=batch, seed=seed, wanted=wanted)
     except (TypeError, ValueError) as error:
@@ -134,16 +135,16 @@ def trace_of(seen: Functional, call: Call, seed: int, wanted: Wanted) -> Trace:
 
 
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
-    return glimpse_of(functional(model, mode), call)
+    return glimpse_of(functional(model, mode), call, seed)
 
 
-def glimpse_of(seen: Functional, call: Call) -> Glimpse:
+def glimpse_of(seen: Functional, call: Call, seed: int) -> Glimpse:
     """Look for rare events in a model that is a function of its arrays already."""
-    flow, batch = _flow(seen, call, derived=False)
+    flow, batch = _flow(seen, call, seed, derived=False)
     return tracing.glimpse(flow, batch=batch)
 
 
-def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlow, int]:
+def _flow(seen: Functional, call: Call, seed: int, *, derived: bool = True) -> tuple[JaxFlow, int]:
     """Return the recorded forward pass, and how many samples it has."""
     given = _arrays(call)
     leaves, structure = jax.tree.flatten((given.args, dict(given.kwargs)))
@@ -164,7 +165,9 @@ def _flow(seen: Functional, call: Call, *, derived: bool = True) -> tuple[JaxFlo
     values = [jnp.asarray(each.value) for each in seen.parameters]
     states = [value for _, value in seen.states]
     try:
-        closed = jax.make_jaxpr(forward)(values, states, inputs)
+        with global_generators.kept():
+            global_generators.seed(seed)
+            closed = jax.make_jaxpr(forward)(values, states, inputs)
         named = _given(seen, values, _input_names(given, at), inputs)
         program = recorded(closed, named, seen.place, derived=derived)
     except ModelError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 import keras
@@ -16,6 +16,7 @@ import numpy as np
 from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution
+from pytest_initcheck.probes import global_generators
 from pytest_initcheck.probes import keras_state as state
 from pytest_initcheck.probes.fingerprints import fingerprint
 from pytest_initcheck.probes.keras_inputs import as_arrays, as_called, unfit
@@ -145,11 +146,22 @@ def fingerprints(model: Any) -> tuple[Fingerprint, ...]:
 # -- one pass -------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _undisturbed(layers: Layers, seed: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(state.calm(layers))
+        stack.enter_context(state.unrolled(layers))
+        stack.enter_context(state.generators_kept())
+        stack.enter_context(global_generators.kept())
+        state.seed(seed)
+        global_generators.seed(seed)
+        yield
+
+
 def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTHING_MORE) -> Trace:
     backend = _backend_of(model)
     layers = layers_of(model)
-    with state.calm(layers), state.unrolled(layers), state.generators_kept():
-        state.seed(seed)
+    with _undisturbed(layers, seed):
         seen = backend.trace(model, layers, as_called(model, call), mode, seed, wanted)
     return dataclasses.replace(seen, framework=FRAMEWORK, sites=_called_by_layer(seen.sites, layers))
 
@@ -176,6 +188,5 @@ def _filled(ops: Mapping[str, set[str]]) -> Iterator[tuple[str, set[str]]]:
 def glimpse(model: Any, call: Call, *, mode: str, seed: int) -> Glimpse:
     backend = _backend_of(model)
     layers = layers_of(model)
-    with state.calm(layers), state.unrolled(layers), state.generators_kept():
-        state.seed(seed)
+    with _undisturbed(layers, seed):
         return backend.glimpse(model, layers, as_called(model, call), mode, seed)

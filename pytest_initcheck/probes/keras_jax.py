@@ -19,7 +19,7 @@ def trace(model: Any, layers: Layers, call: Call, mode: str, seed: int, wanted: 
 
 
 def glimpse(model: Any, layers: Layers, call: Call, mode: str, seed: int) -> Glimpse:
-    return probe.glimpse_of(_functional(model, layers, mode), call)
+    return probe.glimpse_of(_functional(model, layers, mode), call, seed)
 
 
 def workload(model: Any, call: Call) -> AbstractContextManager[None]:

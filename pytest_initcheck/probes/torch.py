@@ -19,6 +19,7 @@ from pytest_initcheck.edits import Edit
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.libraries import inputs_of
+from pytest_initcheck.probes import global_generators
 from pytest_initcheck.probes import torch_passes as passes
 from pytest_initcheck.probes import torch_reductions as reductions
 from pytest_initcheck.probes.dead_ends import without_dead_ends
@@ -148,6 +149,11 @@ def _units_last(module: nn.Module) -> bool:
     return isinstance(module, NamedParts) and module.units_last
 
 
+def _seed_pass(value: int) -> None:
+    seed(value)
+    global_generators.seed(value)
+
+
 def _path(module: nn.Module, name: str) -> str:
     return module.path_of(name) if isinstance(module, NamedParts) else path_of(module, name)
 
@@ -194,7 +200,7 @@ def _record(
             histograms=wanted.histograms,
             site_gradients=sites,
         )
-        seed(seed_value)
+        _seed_pass(seed_value)
         outputs = outputs_of(_forward(module, given, recorder, stack))
         if not time_first(given, batch, stack.batch_seen):
             break
@@ -326,7 +332,7 @@ class _Further:
         self.reset()
         call = prepared(self.module, self.call)
         mode.watch(input_tensors(call), self.tensors)
-        seed(self.seed)
+        _seed_pass(self.seed)
         with step_by_step(self.module), MeanMasks(), mode:
             return self.module(*call.args, **call.kwargs)
 

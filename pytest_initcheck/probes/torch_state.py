@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.inputs import Call
+from pytest_initcheck.probes import global_generators
 from pytest_initcheck.probes.torch_settings import preserved
 
 _DROPOUTS = (nn.modules.dropout._DropoutNd,)
@@ -152,7 +153,7 @@ def undisturbed(module: nn.Module, mode: str) -> Iterator[Kept]:
     it computed, add hooks, run a backward pass of its own, and change settings.  Whoever runs it tells
     the yielded object of every write.
     """
-    with preserved():
+    with preserved(), global_generators.kept():
         attributes = [_Attributes.of(part) for part in module.modules()]
         parameters = {parameter: _Place.of(parameter) for parameter in module.parameters()}
         buffers = {buffer: _Place.of(buffer) for buffer in module.buffers()}

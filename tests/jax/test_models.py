@@ -48,7 +48,7 @@ def built(factory, seed=0, x=X):
 
 
 def flow_of(model, call, mode):
-    return probe._flow(functional(model, mode), call)
+    return probe._flow(functional(model, mode), call, 0)
 
 
 def output_of(model, x=X):
@@ -106,6 +106,20 @@ def test_a_model_that_was_built_is_as_it_was(library, matched):
     before = probe.fingerprints(model)
     probe.trace(model, Call((X,), {}), mode="train", seed=1, wanted=Wanted(noise=True, steps=True))
     assert probe.fingerprints(model) == before
+
+
+def test_what_a_model_draws_of_numpy_is_of_the_seed_of_the_trace():
+    def apply(params, x):
+        return (x + np.random.standard_normal(x.shape).astype(np.float32)) @ params["w"]
+
+    model = apply, {"w": jnp.ones((WIDTH, 4)) / 8}
+    state = np.random.get_state()[1].tolist()
+    first, again, other = (
+        probe.trace(model, Call((X,), {}), mode="train", seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+    assert np.random.get_state()[1].tolist() == state
 
 
 NAMES = {

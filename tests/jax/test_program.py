@@ -23,7 +23,7 @@ X = jax.random.normal(KEYS[3], (9, 6))
 
 def flow_of(apply, params=None, *inputs):
     model = functional((apply, PARAMS if params is None else params), "train")
-    flow, _ = probe._flow(model, Call(inputs or (X,), {}))
+    flow, _ = probe._flow(model, Call(inputs or (X,), {}), 0)
     return flow
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import pytest_initcheck as ic
+from pytest_initcheck.inputs import Call
+from pytest_initcheck.probes import torch as probe
+from pytest_initcheck.trace import Wanted
 
 torch.manual_seed(0)
 X = torch.randn(32, 16)
@@ -163,6 +169,32 @@ def test_noise_is_the_same_in_every_pass_of_one_seed(traced):
     assert first == again
     assert first != other
     assert float(drawn[1].std()) == pytest.approx(1, rel=0.2)
+
+
+ELSEWHERE = {
+    "numpy": lambda: np.random.standard_normal((32, 16)),
+    "python": lambda: [[random.gauss(0, 1) for _ in range(16)] for _ in range(32)],
+}
+
+
+@pytest.mark.parametrize("generator", ELSEWHERE)
+def test_what_other_generators_draw_is_the_same_in_every_pass(generator, fn):
+    drawn = []
+
+    def forward(self, x):
+        noise = torch.tensor(ELSEWHERE[generator](), dtype=torch.float32)
+        drawn.append(noise)
+        return self.fc(x + noise)
+
+    states = random.getstate(), np.random.get_state()[1].tolist()
+    model = fn(forward, fc=nn.Linear(16, 4))
+    call = Call((X,), {})
+    seen = probe.trace(model, call, mode="train", seed=5, wanted=Wanted(noise=True))
+    first, *others = drawn
+    assert others
+    assert all(torch.equal(first, other) for other in others)
+    assert seen.sensitivity.change < 0.01  # with another draw it would be about 1
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
 
 
 def test_stochastic_units_keep_their_draw(fn, traced):
