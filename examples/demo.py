@@ -1,4 +1,4 @@
-"""Check every example, good and broken, and show the verdicts: ``python examples/demo.py``.
+"""Check every example, good and broken, and show the verdicts: ``python examples/demo.py [FRAMEWORK]``.
 
 It runs what a user would, ``pytest --initcheck``, and reads the JSON report.  Exits with 1 if anything
 comes out other than expected.
@@ -94,19 +94,24 @@ def show(model):
 
 
 def main():
+    wanted = sys.argv[1:] or list(GOOD)
+    for name in wanted:
+        if name not in GOOD:
+            print(f"no examples of {name}: there are some of {' and '.join(GOOD)}")
+            return 1
     has_torch = importlib.util.find_spec("torch") is not None
-    frameworks = ["numpy", "torch"] if has_torch else ["numpy"]
-    unexpected = show_good(frameworks)
+    frameworks = [name for name in wanted if has_torch or name != "torch"]
+    unexpected = show_good(frameworks) if frameworks else []
     print("\nbroken, expected to fail")
     for framework in frameworks:
         unexpected += show_broken(framework)
-    if has_torch:
+    if "torch" in frameworks:
         from normalization import reading
 
         print("\nhow inputs should be scaled (all figures: python examples/normalization.py)")
         for sentence in reading():
             print(f"  {sentence}")
-    else:
+    elif "torch" in wanted:
         unexpected.append(
             "torch is not installed, so its examples were not checked; "
             "run: python -m pip install 'pytest-initcheck[torch]'"

@@ -83,7 +83,8 @@ def measure(activation, inputs, init, batch_norm=False):
     def factory():
         return mlp(activation, init, batch_norm)
 
-    report = ic.check(factory, inputs=INPUTS[inputs], id=f"{activation} {inputs} {init} {batch_norm}")
+    name = f"{activation} {inputs} {init} {batch_norm}"
+    report = ic.check(factory, inputs=INPUTS[inputs], id=name, try_fixes=False)
     traces = [traced(factory, INPUTS[inputs], seed) for seed in range(SEEDS)]
     sites = [{site.name: site for site in trace.sites} for trace in traces]
 

@@ -119,7 +119,7 @@ def _says_tensor(invariant: str, measure: Measure) -> Said:
     leaf = shortened(plain(owner_and_leaf(name)[1]), _LONGEST_LEAF)
     if invariant == "trainable":
         if measure.note == "cut off":
-            reason = f"{name}: autograd has no path from the output to it"
+            reason = f"{name}: no gradient has a path from the output to it"
             return Said(f"no gradient reaches {leaf}", reason)
         return Said(f"gradient of {leaf} stays zero", f"{name}: exactly zero in each of {STEPS} steps")
     if measure.claim.startswith("copies/"):

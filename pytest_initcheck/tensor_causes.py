@@ -14,6 +14,16 @@ from pytest_initcheck.remedies import Remedy, Why, advice, drawn, effective_fan_
 from pytest_initcheck.runs import LINEAR, activation_after, layer_before, readers
 from pytest_initcheck.trace import Parameter, Site, Trace, owner_and_leaf
 
+_CUTS = {
+    "torch": ("a detach(), no_grad(), .data or an argmax", "freeze it with requires_grad_(False)"),
+    "jax": ("a stop_gradient, a rounding or an argmax", "keep it out of the parameters"),
+    "keras": ("an ops.stop_gradient, a rounding or an argmax", "freeze its layer with trainable=False"),
+    "numpy": ("a rounding, a comparison or an argmax", "keep it out of network(parameters=...)"),
+}
+"""By framework, what passes no gradient, and how a tensor is kept from being trained."""
+
+_CUTS_ELSEWHERE = ("what passes no gradient, such as a rounding or an argmax", "freeze it")
+
 
 def why_tensor(invariant: str, measure: Measure, trace: Trace) -> Why:
     """Return the cause and the remedies for a claim of `trainable` or `symmetry`."""
@@ -24,13 +34,11 @@ def why_tensor(invariant: str, measure: Measure, trace: Trace) -> Why:
     if invariant == "symmetry":
         return _why_equal(measure, trace, parameter)
     if measure.note == "cut off":
+        cuts, freeze = _CUTS.get(trace.framework, _CUTS_ELSEWHERE)
         return Why(
             "cut off",
-            "the forward pass uses it behind a detach(), no_grad(), .data or an argmax",
-            advice(
-                f"remove that, freeze it with requires_grad_(False), or pass loss= if {name} is trained "
-                "by a loss of its own"
-            ),
+            f"the forward pass uses it behind {cuts}",
+            advice(f"remove that, {freeze}, or pass loss= if {name} is trained by a loss of its own"),
         )
     others = _zero_factors(trace, parameter)
     if parameter.second_moment == 0 and others:

@@ -90,7 +90,10 @@ TRAINABLE = Explanation(
     principles=("R2",),
     causes=(
         Cause("both factors of a product at zero", "draw one of them"),
-        Cause("detach(), .data, no_grad() or an argmax on the way", "take it out, or freeze the tensor"),
+        Cause(
+            "detach(), stop_gradient, .data, no_grad() or an argmax on the way",
+            "take it out, or freeze the tensor",
+        ),
         Cause("a dead layer behind it", "pytest --initcheck-explain dead-relu"),
     ),
     allow_at="teacher.*",

@@ -1,4 +1,7 @@
-"""Python's and NumPy's global generators, which a forward pass of any framework may draw from."""
+"""Python's and NumPy's global generators, which a forward pass of any framework may draw from.
+
+PYTEST_DONT_REWRITE
+"""
 
 from __future__ import annotations
 

@@ -69,11 +69,24 @@ def _is(model: Any, module: str, name: str) -> bool:
 
 
 def _closes_over_arrays(model: Any) -> bool:
+    """Tell a function that reads arrays from around it, from its module, or from the object it is of."""
     function = inspect.unwrap(model) if callable(model) else None
+    found: list[Any] = []
+    if inspect.ismethod(function):
+        found += getattr(function.__self__, "__dict__", {}).values()
+        function = function.__func__
     if not inspect.isfunction(function):
         return False
-    found = inspect.getclosurevars(function).nonlocals.values()
-    return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(list(found)))
+    read = inspect.getclosurevars(function)
+    found += (*read.nonlocals.values(), *read.globals.values())
+    return any(map(_holds_arrays, found))
+
+
+def _holds_arrays(value: Any) -> bool:
+    try:
+        return any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
+    except (TypeError, ValueError):  # a dictionary whose keys have no order
+        return False
 
 
 def functional(model: Any, mode: str) -> Functional:

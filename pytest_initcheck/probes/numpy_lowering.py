@@ -67,6 +67,11 @@ class NumpyLowering:
     def _astype(self, array: Traced, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
         if not copy and np.dtype(dtype) == array.dtype:
             return array
+        if np.dtype(dtype).kind not in "biufc":
+            raise array._leaves(
+                f"an array of the forward pass becomes one of {np.dtype(dtype).name}s",
+                "stay with numbers",
+            )
         return emit(array._tape, "cast", lambda x: np.asarray(x).astype(dtype), (array,))
 
     def _fill(self, array: Traced, value: Any) -> None:

@@ -186,5 +186,5 @@ def _contents_kept(held: Holdings) -> Iterator[None]:
         yield
     finally:
         for array, before in saved:
-            if array.flags.writeable and not np.array_equal(array, before, equal_nan=True):
+            if array.flags.writeable:
                 array[...] = before

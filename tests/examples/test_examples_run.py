@@ -85,6 +85,13 @@ def test_the_demo_without_torch_checks_numpy_and_says_what_is_missing():
     assert run.stderr == ""
 
 
+def test_the_demo_of_an_unknown_framework_says_which_there_are():
+    command = [sys.executable, str(EXAMPLES / "demo.py"), "tensorflow"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stdout == "no examples of tensorflow: there are some of numpy and torch\n"
+
+
 ZERO_LAYER = """
 import numpy as np
 import pytest_initcheck as ic

@@ -221,6 +221,11 @@ def test_keyboard_interrupt(project):
     assert len({model["id"] for model in document["models"]}) == 3
 
 
+def _heeding_interrupts():
+    """A shell starts what runs in the background deaf to SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_from_outside_while_a_model_is_judged(project):
     project.write(
         """
@@ -236,7 +241,9 @@ def test_an_interrupt_from_outside_while_a_model_is_judged(project):
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--initcheck"]
     command += ["--initcheck-json", "out.json", "--initcheck-html", "out.html"]
-    with subprocess.Popen(command, cwd=project.path, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, cwd=project.path, stdout=subprocess.DEVNULL, preexec_fn=_heeding_interrupts
+    ) as process:
         while not (project.path / "started").exists():
             assert process.poll() is None
             time.sleep(0.05)

@@ -29,9 +29,28 @@ def said_of(model, inputs=None, **settings):
     return error.splitlines()[0]
 
 
+CLOSED = (
+    "the function closes over its parameters: they have no names and no gradients; "
+    "return the pair (apply, params) with apply(params, x)"
+)
+
+
 def closing():
     w = PARAMS["w"]
     return lambda x: x @ w
+
+
+def reading():
+    return lambda x: x @ PARAMS["w"]
+
+
+class Dense:
+    def __init__(self):
+        self.w = PARAMS["w"]
+        self.notes = {1: "of no order", "a": "with strings"}
+
+    def forward(self, x):
+        return x @ self.w
 
 
 def branching(params, x):
@@ -79,8 +98,15 @@ BATCH_NORM = equinox.nn.BatchNorm(8, axis_name="batch", mode="batch")
 MODELS = {
     "closed over": (
         closing,
-        "the function closes over its parameters: they have no names and no gradients; "
-        "return the pair (apply, params) with apply(params, x)",
+        CLOSED,
+    ),
+    "a function that reads a global": (
+        reading,
+        CLOSED,
+    ),
+    "a method of what holds its parameters": (
+        lambda: Dense().forward,
+        CLOSED,
     ),
     "another parameter": (
         (lambda p, x: x @ p["u"], PARAMS),
@@ -260,3 +286,19 @@ def test_an_edit_of_a_parameter_that_is_not_there():
 def test_what_is_not_seen_inside_is_noted(apply, note):
     trace = probe.trace((apply, PARAMS), Call((X,), {}), mode="train", seed=1)
     assert note in [reason for _, reason in trace.unobserved], trace.unobserved
+
+
+def test_a_tensor_behind_a_stopped_gradient_is_told_in_the_words_of_jax():
+    def factory(key):
+        first, second = jax.random.normal(key, (2, 32, 32)) * (2 / 32) ** 0.5
+        return (
+            lambda p, x: jax.lax.stop_gradient(jax.nn.relu(x @ p["first"])) @ p["second"],
+            {"first": first, "second": second},
+        )
+
+    report = ic.check(factory, inputs=ic.normal(32), only=["trainable"])
+    (finding,) = report.failures
+    assert finding.site == "first"
+    assert "behind a stop_gradient, a rounding or an argmax" in finding.cause
+    assert "detach" not in str(report)
+    assert "remove that, keep it out of the parameters" in " ".join(str(report).split())

@@ -85,6 +85,10 @@ def flat_iterator(x):
     return np.stack(list((x @ W1).flat)).reshape(8, 16)
 
 
+def objects(x):
+    return (x @ W1).astype(object).astype(float)
+
+
 HELD = np.zeros(8, dtype=int)
 
 
@@ -115,6 +119,7 @@ HELD = np.zeros(8, dtype=int)
             "an array of the forward pass becomes a plain one",
             "leave the conversion out",
         ),
+        (objects, "an array of the forward pass becomes one of objects", "stay with numbers"),
         (flat_iterator, "ndarray.flat is not followed", "do without .flat"),
     ],
 )

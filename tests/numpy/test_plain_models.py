@@ -310,3 +310,15 @@ def test_ufuncs_of_scipy_are_known_by_name():
     trace = probe.trace(model, Call((x,), {}), mode="train", seed=0)
     assert [s.activation for s in trace.sites if s.activation] == ["sigmoid", "gelu"]
     assert trace.gradient.difference > 0
+
+
+def test_a_weight_before_a_rounding_is_told_in_the_words_of_numpy():
+    def rounded(rng):
+        first, second = rng.normal(0, 1 / 8, (2, 64, 64))
+        return lambda x: np.round(x @ first) @ second
+
+    report = ic.check(rounded, inputs=ic.normal(64), only=["trainable"])
+    (finding,) = report.failures
+    assert finding.site == "first"
+    assert "behind a rounding, a comparison or an argmax" in finding.cause
+    assert "remove that, keep it out of network(parameters=...)" in " ".join(str(report).split())

@@ -39,7 +39,7 @@ def he(*widths, head=1.0):
 
 
 def verdicts(factory, inputs, **kwargs):
-    report = ic.check(factory, inputs=inputs, id="model", **kwargs)
+    report = ic.check(factory, inputs=inputs, id="model", **{"try_fixes": False, **kwargs})
     return report.verdict, {(item.invariant, item.direction) for item in report.failures}, report
 
 

@@ -61,7 +61,7 @@ def test_texts_tell_networks_apart():
 def test_a_residual_stack_that_is_not_scaled_is_found_in_both_frameworks():
     for framework in ("torch", "numpy"):
         spec = ResidualSpec(8, 64, 16, "relu", HE, unscaled=True, framework=framework)
-        report = ic.check(spec.factory(), inputs=spec.inputs, id=spec.text)
+        report = ic.check(spec.factory(), inputs=spec.inputs, id=spec.text, try_fixes=False)
         assert [(item.invariant, item.direction) for item in report.failures] == [
             ("variance", "exploding")
         ]

@@ -134,10 +134,10 @@ def check(factory, **kwargs):
 @pytest.mark.parametrize(
     ("factory", "site", "said", "cause"),
     [
-        (Detached, "first", "autograd has no path", "detach()"),
-        (NoGrad, "first", "autograd has no path", "no_grad()"),
-        (OwnData, "second", "autograd has no path", ".data"),
-        (Selected, "codes", "autograd has no path", "argmax"),
+        (Detached, "first", "no gradient has a path", "detach()"),
+        (NoGrad, "first", "no gradient has a path", "no_grad()"),
+        (OwnData, "second", "no gradient has a path", ".data"),
+        (Selected, "codes", "no gradient has a path", "argmax"),
         (BothZero, "down", "exactly zero in each of 3 steps", "both factors of a product start at zero"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -88,7 +88,7 @@ MESSAGES = {
     ),
     "cut off": (
         "trainable", measure(LONG, 1.0, note="cut off"), "no gradient reaches relati..._table",
-        f"{LONG}: autograd has no path from the output to it",
+        f"{LONG}: no gradient has a path from the output to it",
     ),
     "stuck": (
         "trainable", measure(LONG, 1.0), "gradient of relati..._table stays zero",
