@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import functools
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,7 +30,7 @@ from pytest_initcheck.probes.jax_spelling import spell as spell
 from pytest_initcheck.probes.jax_steps import Given
 from pytest_initcheck.probes.jax_trees import is_array
 from pytest_initcheck.probes.losses import loss_value
-from pytest_initcheck.probes.tracebacks import first_line, user_traceback
+from pytest_initcheck.probes.tracebacks import first_line, place_of, remedy_for, user_traceback
 from pytest_initcheck.trace import NOTHING_MORE, Fingerprint, Glimpse, Trace, Wanted
 
 FRAMEWORK = "jax"
@@ -256,7 +254,7 @@ def _unfit(error: Exception, call: Call) -> ModelError:
     first = first_line(error)
     if isinstance(error, jax.errors.ConcretizationTypeError):
         return ModelError(
-            f"the model asks for the value of an array at {_place(error)}, which JAX does not know "
+            f"the model asks for the value of an array at {place_of(error)}, which JAX does not know "
             "while it traces; choose with jnp.where or jax.lax.cond, or take the number from outside",
             traceback_text=user_traceback(error),
         )
@@ -285,16 +283,7 @@ def _remedy(error: Exception, arrays: Sequence[Any]) -> str:
     found = next((remedy for part, remedy in _REMEDIES.items() if part in text), None)
     if found is not None:
         return found
-    remedy = "pass inputs= of the shape and dtype that it takes"
+    remedy = remedy_for(error)
     if any(array.ndim == 4 for array in arrays) and isinstance(error, (TypeError, ValueError)):
         remedy += "; images are channel-last in most of JAX: ic.normal(32, 32, 3)"
     return remedy
-
-
-def _place(error: Exception) -> str:
-    """Return where the user's own code raised: the last frame outside of installed packages."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = str(Path(__file__).parents[1])
-    theirs = [f for f in frames if "site-packages" not in f.filename and ours not in f.filename]
-    last = theirs[-1] if theirs else frames[-1]
-    return f"{Path(last.filename).name}:{last.lineno}"

@@ -12,7 +12,7 @@ import keras
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call, Distribution, Normal, Tokens
 from pytest_initcheck.probes.keras_layers import Layers, layers_of
-from pytest_initcheck.probes.tracebacks import first_line, user_traceback
+from pytest_initcheck.probes.tracebacks import first_line, remedy_for, user_traceback
 
 _STEPS = 16
 """Positions of a sequence whose length the model leaves open."""
@@ -135,6 +135,6 @@ def unfit(error: Exception, call: Call) -> ModelError:
     )
     return ModelError(
         f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {first_line(error)}; "
-        "pass inputs= of the shape and dtype that it takes",
+        f"{remedy_for(error)}",
         traceback_text=user_traceback(error),
     )

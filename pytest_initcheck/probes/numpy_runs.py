@@ -27,7 +27,7 @@ from pytest_initcheck.probes.numpy_replacing import with_arrays
 from pytest_initcheck.probes.numpy_sites import Sites
 from pytest_initcheck.probes.numpy_tracing import arrays_of, recorded
 from pytest_initcheck.probes.readouts import standard_normal
-from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.probes.tracebacks import remedy_for, user_traceback
 
 Array = NDArray[Any]
 
@@ -151,7 +151,7 @@ def _returned(model: Any, call: Call, sites: Sites) -> Any:
         shapes = ", ".join(f"{a.shape} {a.dtype}" for a in arrays)
         raise ModelError(
             f"the model raised {type(error).__name__} on {shapes or 'these inputs'}: {error}; "
-            "pass inputs= of the shape and dtype that it takes",
+            f"{remedy_for(error)}",
             traceback_text=user_traceback(error),
         ) from error
 

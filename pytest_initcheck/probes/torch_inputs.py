@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pytest_initcheck.errors import ModelError
 from pytest_initcheck.inputs import Call
 from pytest_initcheck.probes import torch_reductions as reductions
-from pytest_initcheck.probes.tracebacks import first_line, user_traceback
+from pytest_initcheck.probes.tracebacks import first_line, remedy_for, user_traceback
 from pytest_initcheck.trace import InputColumns
 
 _FEWEST_ENTRIES = 8
@@ -101,7 +101,7 @@ def unfit(error: Exception, call: Call) -> ModelError:
         for name, t in input_tensors(call).items()
     )
     first = first_line(error)
-    remedy = "pass inputs= of the shape and dtype that it takes"
+    remedy = remedy_for(error)
     if "more than 1 value per channel" in first or "more than 1 spatial element" in first:
         remedy = "normalisation over one value has no variance: pass a larger batch, or mode='eval'"
     if "numpy() on Tensor" in first:

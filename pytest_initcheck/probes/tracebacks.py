@@ -19,6 +19,21 @@ def first_line(error: BaseException) -> str:
     return next((line for line in lines if not line.startswith("Exception encountered when")), "")
 
 
+def remedy_for(error: BaseException) -> str:
+    """Return what to do about an error in a forward pass: no other inputs would mend a wrong name."""
+    if isinstance(error, (NameError, ImportError)):
+        return f"mend that at {place_of(error)}"
+    return "pass inputs= of the shape and dtype that it takes"
+
+
+def place_of(error: BaseException) -> str:
+    """Return where the user's own code raised: the last frame outside of installed packages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if "site-packages" not in f.filename and _PACKAGE not in f.filename]
+    last = theirs[-1] if theirs else frames[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
+
+
 def user_traceback(error: BaseException) -> str:
     """Format an exception with its causes and notes, leaving out the frames of this package."""
     formatted = traceback.TracebackException.from_exception(error)

@@ -20,10 +20,19 @@ def plain(text: str) -> str:
 
     >>> plain("fc\x1b[2J")
     'fc\\x1b[2J'
+    Nor does a line become a command to GitHub's log, wherever it is wrapped:
+
+    >>> print(plain("::error::fc"))
+    \x3a:error::fc
     """
-    return "".join(
+    line = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
     )
+    return _COMMAND.sub(lambda found: rf"\x{ord(found[0][0]):x}{found[0][1:]}", line)
+
+
+_COMMAND = re.compile(r"(?<!\S)::(?=[\w-]+(?: .*)?::)|##(?=\[)")
+"""What GitHub's runner takes for a command: "::" where a line begins, and "##[" anywhere in it."""
 
 
 def columns(text: str) -> int:

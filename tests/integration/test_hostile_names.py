@@ -8,11 +8,14 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-ID = 'x"]]><script>alert(1)</script>\n::error::\x1b[2J](javascript:y)|`'
+ID = 'x"]]><script>alert(1)</script>\n::error::\x1b[2J](javascript:y)|` ::warning:: ##[add-mask]a'
+WEIGHT = "::error file=a.py::a module of this name"
 SOURCE = f"""
 @ic.model(inputs=ic.normal(32), id={ID!r})
 def broken(rng):
-    return dead(rng)
+    import numpy as np
+    weights = {{{WEIGHT!r}: rng.normal(0, 5, (32, 32)), "v": rng.normal(0, .2, (32, 4))}}
+    return lambda x: np.tanh(x @ weights[{WEIGHT!r}]) @ weights["v"]
 """
 
 
@@ -53,7 +56,9 @@ def test_junit_is_valid_xml_with_the_same_cases(written):
 
 def test_the_log_has_one_command_and_no_escape(written):
     lines = written.result.stdout.str().splitlines()
-    assert len([line for line in lines if line.startswith("::")]) == 1
+    assert len([line for line in lines if line.lstrip().startswith("::")]) == 1
+    assert not any("##[" in line for line in lines)
+    assert any(WEIGHT[2:] in line for line in lines)
     assert not any("\x1b" in line for line in lines)
 
 

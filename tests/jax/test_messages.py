@@ -186,6 +186,16 @@ def test_the_line_that_asks_for_a_value_is_named(apply):
     )
 
 
+def test_a_name_that_is_not_defined_is_no_matter_of_the_inputs():
+    def slip(params, x):
+        return actvation(x @ params["w"])  # noqa: F821
+
+    assert said_of((slip, PARAMS)) == (
+        "the model raised NameError on (64, 8) float32: name 'actvation' is not defined; "
+        f"mend that at test_messages.py:{slip.__code__.co_firstlineno + 1}"
+    )
+
+
 class Convolved(nn.Module):
     @nn.compact
     def __call__(self, x):

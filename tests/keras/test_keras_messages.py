@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -88,6 +89,16 @@ def test_inputs_that_do_not_fit():
         "expected axis -1 of input shape to have value 64" in text or "expected shape=(None, 64)" in text
     )
     assert text.endswith("; pass inputs= of the shape and dtype that it takes")
+
+
+def test_a_name_that_is_not_defined_is_no_matter_of_the_inputs():
+    class Slip(keras.layers.Dense):
+        def call(self, x):
+            return actvation(super().call(x))  # noqa: F821
+
+    text = message(lambda: traced(Slip(2), 63))
+    assert "NameError" in text
+    assert re.search(r"; mend that at test_keras_messages\.py:\d+$", text)
 
 
 class Raises(keras.Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -322,3 +323,13 @@ def test_a_weight_before_a_rounding_is_told_in_the_words_of_numpy():
     assert finding.site == "first"
     assert "behind a rounding, a comparison or an argmax" in finding.cause
     assert "remove that, keep it out of network(parameters=...)" in " ".join(str(report).split())
+
+
+def test_a_name_that_is_not_defined_is_no_matter_of_the_inputs():
+    def slip(rng):
+        w = rng.normal(0, 1, (8, 8))
+        return lambda x: actvation(x @ w)  # noqa: F821
+
+    report = ic.check(slip, inputs=ic.normal(8))
+    assert report.error.startswith("the model raised NameError on (64, 8) float32: name 'actvation'")
+    assert re.search(r"; mend that at test_plain_models\.py:\d+$", report.error)

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -308,6 +309,16 @@ def test_inputs_that_do_not_fit_are_one_clear_line(model, x, message):
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith("pass inputs= of the shape and dtype that it takes")
     assert "/pytest_initcheck/probes" not in caught.value.traceback_text
+
+
+def test_a_name_that_is_not_defined_is_no_matter_of_the_inputs():
+    class Slip(nn.Linear):
+        def forward(self, x):
+            return actvation(super().forward(x))  # noqa: F821
+
+    with pytest.raises(ModelError, match=r"NameError .*'actvation'") as caught:
+        trace(Slip(4, 2), torch.ones(4, 4))
+    assert re.search(r"; mend that at test_probe_torch\.py:\d+$", str(caught.value))
 
 
 def test_the_users_frames_are_kept():
