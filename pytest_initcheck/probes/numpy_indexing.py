@@ -145,7 +145,7 @@ def alias(array: Traced) -> Traced:
 
 def _mask(array: Traced, items: tuple[Any, ...]) -> Any:
     """Return the mask of a key that is one, over leading axes; None of other keys."""
-    if len(items) == 2 and items[1] in (Ellipsis,) and not is_traced(items[1]):
+    if len(items) == 2 and items[1] is Ellipsis:
         items = items[:1]
     if len(items) != 1 or isinstance(items[0], (slice, int, type(None), type(Ellipsis))):
         return None
@@ -225,12 +225,16 @@ def write(array: Traced, key: Any, value: Any) -> None:
         overwrite(array, value)
         return
     tape, shape = array._tape, array.shape
-    ids = np.arange(array.size).reshape(shape)[tuple(plain(item) for item in items)]
+    positions = _positions(array, items)
+    ids = np.asarray(plain(positions))
     after = array._array.copy()
     after.reshape(-1)[ids] = plain(value)
 
-    reads = (array._tape.current(array), node_of(tape, value, array.dtype))
-    node = tape.record("update", put_at(ids, shape), reads, after, ids=ids, **_kept_axes(array, items))
+    reads = [array._tape.current(array), node_of(tape, value, array.dtype)]
+    if is_traced(positions):
+        reads.append(positions._node)
+    put = put_at(ids, shape)
+    node = tape.record("update", put, tuple(reads), after, ids=ids, **_kept_axes(array, items))
     written(tape, array, node, after)
 
 

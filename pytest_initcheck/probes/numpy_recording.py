@@ -177,9 +177,9 @@ def _updated(tape: Tape, old: int, root: Array, new: int, ids: Array) -> int:
 def put_at(ids: Array, shape: tuple[int, ...]) -> Compute:
     """Return the function that replaces entries by their positions."""
 
-    def put(whole: Array, part: Any) -> Array:
+    def put(whole: Array, part: Any, positions: Array = ids) -> Array:
         flat = np.array(whole, copy=True, order="C").reshape(-1)
-        flat[ids] = part
+        flat[positions] = part
         return flat.reshape(shape)
 
     return put

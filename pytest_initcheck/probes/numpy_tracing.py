@@ -24,7 +24,7 @@ from pytest_initcheck.probes.numpy_samples import refuse_loops_over_samples
 from pytest_initcheck.probes.numpy_tape import Compute, Tape
 from pytest_initcheck.probes.numpy_traced import SHOW
 from pytest_initcheck.probes.numpy_windows import fusions
-from pytest_initcheck.probes.tracebacks import user_traceback
+from pytest_initcheck.probes.tracebacks import place_of, user_traceback
 
 Array = NDArray[Any]
 _APART = 0.05
@@ -78,7 +78,8 @@ def _run(model: Any, call: Call, held: Holdings) -> _Run:
             raise run.tape.escape from None
         raise ModelError(
             f"the forward function runs on arrays, but on arrays that are followed it raised "
-            f"{type(error).__name__}: {error}; write it with NumPy's functions, {SHOW}",
+            f"{type(error).__name__} at {place_of(error)}: {error}; write it with NumPy's functions, "
+            f"{SHOW}",
             traceback_text=user_traceback(error),
         ) from error
     finally:

@@ -274,7 +274,7 @@ def trace(model: Any, call: Call, *, mode: str, seed: int, wanted: Wanted = NOTH
     seen_whole = Trace(
         FRAMEWORK,
         recorder.batch,
-        _with_gradients(recorder),
+        tuple(_finished(recorder)),
         tuple(recorder.inputs),
         _with_roles(seen, {} if found is None else found.by_difference),
         out_site,
@@ -296,11 +296,14 @@ def _wholes(seen: _Pass) -> Iterator[Whole]:
             yield Whole(name, op, start, ends[0])
 
 
-def _with_gradients(recorder: Recorder) -> tuple[Site, ...]:
-    if recorder.site_gradients is None:
-        return tuple(recorder.sites)
-    known = recorder.site_gradients.moments
-    return tuple(dataclasses.replace(site, gradient=known.get(site.index)) for site in recorder.sites)
+def _finished(recorder: Recorder) -> Iterator[Site]:
+    """Yield the sites with what is known of them only after the pass."""
+    known = {} if recorder.site_gradients is None else recorder.site_gradients.moments
+    for site in recorder.sites:
+        # U h of a recurrence is added alone while h is still zero: U is no bias for that
+        wrong = site.bias is not None and site.bias.name in recorder.multiplicative
+        bias = None if wrong else site.bias
+        yield dataclasses.replace(site, gradient=known.get(site.index), bias=bias)
 
 
 def _with_roles(seen: _Pass, squared: Mapping[str, float]) -> tuple[Parameter, ...]:

@@ -333,3 +333,40 @@ def test_a_name_that_is_not_defined_is_no_matter_of_the_inputs():
     report = ic.check(slip, inputs=ic.normal(8))
     assert report.error.startswith("the model raised NameError on (64, 8) float32: name 'actvation'")
     assert re.search(r"; mend that at test_plain_models\.py:\d+$", report.error)
+
+
+def karpathy(rng, std):
+    """min-char-rnn: columns are samples, and characters are written one-hot into plain zeros."""
+    ids_, width = 40, 64
+    Wxh, Whh = rng.normal(0, std, (width, ids_)), rng.normal(0, std, (width, width))
+    Why = rng.normal(0, std, (ids_, width))
+
+    def forward(ids):
+        h = np.zeros((width, len(ids)))
+        for t in range(ids.shape[1]):
+            x = np.zeros((ids_, len(ids)))
+            x[ids[:, t], np.arange(len(ids))] = 1
+            h = np.tanh(Wxh @ x + Whh @ h)
+        return (Why @ h).T
+
+    return forward
+
+
+def test_characters_that_are_written_one_hot_are_followed():
+    inputs = ic.tokens(6, vocabulary=40)
+    good = ic.check(lambda rng: karpathy(rng, 0.125), inputs=inputs)
+    assert good.verdict == "pass", str(good)
+    bad = ic.check(lambda rng: karpathy(rng, 1.0), inputs=inputs)
+    # with h at zero Whh @ h is added alone, which makes no bias of Whh
+    assert bad.failures[0].kind == "init gain", str(bad)
+    assert "Whh" in bad.failures[0].fixes[0].code
+    assert bad.failures[0].fixes[0].helped
+
+
+def test_what_fails_on_followed_arrays_alone_has_its_line():
+    def odd(rng):
+        w = rng.normal(0, 0.3, (8, 8))
+        return lambda x: np.tanh(x @ w) if type(x) is np.ndarray else x.no_such_attribute
+
+    error = ic.check(odd, inputs=ic.normal(8)).error
+    assert re.search(r"it raised AttributeError at test_plain_models\.py:\d+: ", error)

@@ -29,6 +29,24 @@ def diagnosed(factory, inputs=None, **kwargs):
     return report.failures[0], report
 
 
+def test_the_weight_of_a_state_that_starts_at_zero_is_no_bias():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wx, self.wh, self.wy = (nn.Parameter(torch.randn(n, 64)) for n in (32, 64, 64))
+
+        def forward(self, x):
+            h = torch.zeros(len(x), 64)
+            for t in range(x.shape[1]):
+                h = torch.tanh(x[:, t] @ self.wx + h @ self.wh)
+            return h @ self.wy
+
+    finding, report = diagnosed(Recurrent, ic.normal(6, 32))
+    assert finding.kind == "init gain", report
+    assert "wh" in finding.fixes[0].code
+    assert finding.fixes[0].helped
+
+
 def transposed_fan():
     """Fan-out in place of fan_in, in layers that shrink: 1024 -> 16 drawn with 2 / 16."""
 

@@ -71,7 +71,8 @@ class _Planner:
             self.site_of.append(self._site(node) if seen or node.op == "input" else -1)
         return Plan(
             self.graph,
-            tuple(self.sites),
+            # U h of a recurrence is added alone while h is still zero: U is no bias for that
+            tuple(replace(site, biases=site.biases - self.multiplicative) for site in self.sites),
             tuple(self.site_of),
             self.origins,
             self.layouts,
