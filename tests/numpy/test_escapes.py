@@ -209,7 +209,7 @@ def test_a_model_that_runs_on_arrays_and_not_on_traced_ones():
         return x @ W1
 
     with pytest.raises(
-        ModelError, match=r"runs on arrays, but .* raised TypeError: arrays only"
+        ModelError, match=r"runs on arrays, but .* raised TypeError at test_escapes\.py:\d+: arrays only"
     ) as caught:
         traced(model)
     assert "arrays only" in caught.value.traceback_text

@@ -361,12 +361,3 @@ def test_characters_that_are_written_one_hot_are_followed():
     assert bad.failures[0].kind == "init gain", str(bad)
     assert "Whh" in bad.failures[0].fixes[0].code
     assert bad.failures[0].fixes[0].helped
-
-
-def test_what_fails_on_followed_arrays_alone_has_its_line():
-    def odd(rng):
-        w = rng.normal(0, 0.3, (8, 8))
-        return lambda x: np.tanh(x @ w) if type(x) is np.ndarray else x.no_such_attribute
-
-    error = ic.check(odd, inputs=ic.normal(8)).error
-    assert re.search(r"it raised AttributeError at test_plain_models\.py:\d+: ", error)
