@@ -139,8 +139,8 @@ def fault_verdict(wrong: Wrong) -> Callable[[NetworkSpec], str]:
 
     def judge(spec: NetworkSpec) -> str:
         only = (wrong.invariant,)
-        settings = {"only": only, "id": spec.text, "try_fixes": False, **limits}
-        report = ic.check(spec.factory(), inputs=spec.inputs, **settings)
+        asked = {"only": only, "id": spec.text, "try_fixes": False, **limits}
+        report = ic.check(spec.factory(), inputs=spec.inputs, **asked)
         verdict = report.invariants[wrong.invariant].verdict
         if verdict != "fail":
             print(f"  missed ({verdict}) {wrong.name}: {spec.text}", flush=True)
